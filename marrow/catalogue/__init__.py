@@ -1,0 +1,1 @@
+"""The catalogue: smears, labels, regions, jobs, predictions and models in one database."""

@@ -1,0 +1,99 @@
+"""One way in: `read()` sees a snapshot, `write()` is the only writer while it lasts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError
+
+from marrow.errors import BadSettings
+
+BUSY_TIMEOUT_S = 30
+
+
+class Database:
+    """The catalogue's engine.
+
+    SQLite: WAL, a connection belongs to one thread while it is checked out and never crosses
+    a fork; `read()` opens a deferred transaction, `write()` BEGIN IMMEDIATE, because a deferred
+    one that turns into a writer fails at once in spite of the busy timeout. PostgreSQL:
+    `read()` is REPEATABLE READ, `write()` READ COMMITTED.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL of a SQLite file or a PostgreSQL database.
+    clock : callable
+        Seconds since 1970. Only SQLite uses it (one host); PostgreSQL has its own clock.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise BadSettings("MARROW_DATABASE is no database URL") from error
+        if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise BadSettings("MARROW_DATABASE must be sqlite:///FILE or postgresql+psycopg://...")
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._clock = clock
+        self.engine = (
+            _sqlite_engine(parsed)
+            if self.is_sqlite
+            else create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        )
+        self._readers: Engine = self.engine.execution_options(
+            **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
+        )
+        self._writers: Engine = self.engine.execution_options(begin="IMMEDIATE")
+        # A forked child must not touch the parent's connections.
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=lambda: self.engine.dispose(close=False))
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one moment of the catalogue; must not write."""
+        with self._readers.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write; committed at the end, rolled back on an exception."""
+        with self._writers.connect() as connection, connection.begin():
+            yield connection
+
+    def now(self, connection: Connection) -> float:
+        """The time by the catalogue's clock, seconds since 1970 (UTC)."""
+        if self.is_sqlite:
+            return self._clock()
+        stamp = select(func.extract("epoch", func.clock_timestamp()))
+        return float(connection.execute(stamp).scalar_one())
+
+    def close(self) -> None:
+        """Close all connections of this process."""
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: Any) -> Engine:
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine

@@ -1,0 +1,275 @@
+"""The tables of the catalogue, for SQLite and PostgreSQL alike.
+
+Times are seconds since 1970 (UTC) as double. A prediction's probabilities and calls lie in
+numbered columns in the scheme's order (head by head, class by class), so that a million rows
+sort by any of them through an index; columns that a scheme does not use stay NULL and, the
+indexes being partial, cost nothing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from marrow.schemes import MAX_CLASSES, MAX_HEADS
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+study = Table(
+    "study",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+smear = Table(
+    "smear",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("identity", Text, nullable=False, unique=True),
+    Column("root", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("members", JSON, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    Column("width_px", Integer, nullable=False),
+    Column("is_slide", Boolean, nullable=False),
+    Column("pixel_size_um", Double),
+    Column("patient", Text, index=True),
+    Column("slide", Text),
+    Column("site", Text, index=True),
+    Column("regions_revision", Integer, nullable=False),
+    Column("added_at", Double, nullable=False),
+)
+
+label = Table(
+    "label",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("smear_id", ForeignKey("smear.id"), nullable=False),
+    Column("head", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("reader", Text, nullable=False),
+    Column("seen_prediction", Boolean, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("superseded_at", Double),
+)
+# One standing answer per reader and head; earlier ones stay, superseded.
+Index(
+    "uq_label_standing",
+    label.c.smear_id,
+    label.c.head,
+    label.c.reader,
+    unique=True,
+    sqlite_where=label.c.superseded_at.is_(None),
+    postgresql_where=label.c.superseded_at.is_(None),
+)
+
+region = Table(
+    "region",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("smear_id", ForeignKey("smear.id"), nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    _one_of("role", "use", "exclude", "class"),
+    Column("class_name", Text),
+    Column("polygon", JSON, nullable=False),
+    Column("reader", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("superseded_at", Double),
+)
+
+test_patient = Table(
+    "test_patient",
+    metadata,
+    Column("patient", Text, primary_key=True),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    _one_of("kind", "classify", "sweep"),
+    Column("state", Text, nullable=False, index=True),
+    _one_of("state", "waiting", "running", "cancelling", "cancelled", "done", "failed"),
+    Column("priority", Text, nullable=False),
+    _one_of("priority", "interactive", "overnight"),
+    Column("spec", JSON, nullable=False),
+    Column("last_seq", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("night", JSON(none_as_null=True)),
+    Column("opens_at", Double),
+    Column("closes_at", Double),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("error", Text),
+)
+
+piece = Table(
+    "piece",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    _one_of("state", "new", "running", "done", "failed", "cancelled", "split"),
+    Column("payload", JSON(none_as_null=True)),
+    Column("owner", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("lease_until", Double),
+    Column("sent_at", Double),
+    Column("sends", Integer, nullable=False),
+    Column("exceptions", Integer, nullable=False),
+    Column("lost_leases", Integer, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("error", Text),
+)
+# What the scheduler and wake() look at each second: never the finished pieces.
+_open_pieces = text("state IN ('new', 'running')")
+Index(
+    "ix_piece_open",
+    piece.c.state,
+    piece.c.job_id,
+    piece.c.number,
+    sqlite_where=_open_pieces,
+    postgresql_where=_open_pieces,
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("path", Text, nullable=False),
+    Column("preprocessing", Text, nullable=False),
+    Column("precision", Text, nullable=False),
+    _one_of("precision", "fp32", "bf16"),
+    Column("job_id", ForeignKey("job.id")),
+    Column("is_champion", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("card", JSON, nullable=False),
+)
+
+scoring = Table(
+    "scoring",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", ForeignKey("model.id"), nullable=False, index=True),
+    Column("side", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("figures", JSON, nullable=False),
+)
+
+provenance = Table(
+    "provenance",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("text", Text, nullable=False, unique=True),
+)
+
+CALLS = tuple(f"call_{head}" for head in range(MAX_HEADS))
+"""Index of the called class, head by head."""
+PROBABILITIES = tuple(f"p_{output:02d}" for output in range(MAX_CLASSES))
+"""Probability of each class, head by head."""
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("smear_id", ForeignKey("smear.id"), nullable=False),
+    Column("model_id", ForeignKey("model.id"), nullable=False, index=True),
+    Column("preprocessing", Text, nullable=False),
+    Column("precision", Text, nullable=False),
+    Column("regions_revision", Integer, nullable=False),
+    Column("provenance_id", ForeignKey("provenance.id"), nullable=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("flags", Text, nullable=False),
+    Column("top_p", Double, nullable=False, index=True),
+    *(Column(name, Integer) for name in CALLS),
+    *(Column(name, Double) for name in PROBABILITIES),
+    UniqueConstraint("smear_id", "model_id", "preprocessing", "precision", "regions_revision"),
+)
+for _name in (*CALLS, *PROBABILITIES):
+    _used = prediction.c[_name].is_not(None)
+    Index(
+        f"ix_prediction_{_name}",
+        prediction.c[_name],
+        sqlite_where=_used,
+        postgresql_where=_used,
+    )
+
+prediction_map = Table(
+    "prediction_map",
+    metadata,
+    Column("prediction_id", ForeignKey("prediction.id"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    _one_of("kind", "activation", "tiles"),
+    Column("shape", JSON, nullable=False),
+    Column("cell_px", JSON, nullable=False),
+    Column("values", LargeBinary, nullable=False),
+)
+
+job_smear = Table(
+    "job_smear",
+    metadata,
+    Column("job_id", Integer, primary_key=True),
+    Column("smear_id", ForeignKey("smear.id"), primary_key=True),
+    Column("piece", Integer),
+    Column("prediction_id", ForeignKey("prediction.id")),
+    Column("error", Text),
+    ForeignKeyConstraint(["job_id"], ["job.id"]),
+)
+Index("ix_job_smear_piece", job_smear.c.job_id, job_smear.c.piece)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)

@@ -1,0 +1,219 @@
+"""Smears: registering, finding and describing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from marrow.catalogue.schema import label, smear, test_patient
+from marrow.errors import CannotSplit
+from marrow.records import Record, Smear
+
+IN_LIMIT = 10_000
+"""Values of one IN list; SQLite takes 32,766 bound values in a statement."""
+
+
+class _Keep:
+    """Marks a column that `describe` leaves as it is."""
+
+
+KEEP: Final = _Keep()
+
+
+class NewSmear(Record):
+    """What is known of a smear when it is registered; units as in `Smear`."""
+
+    identity: str
+    root: str
+    path: str
+    members: tuple[str, ...] = ()
+    height_px: int
+    width_px: int
+    is_slide: bool
+    pixel_size_um: float | None = None
+    patient: str | None = None
+    slide: str | None = None
+    site: str | None = None
+
+
+class SmearFilter(Record):
+    """Which smears a list shows; None means any."""
+
+    text: str = ""
+    """Part of the path, the patient, or the name S000148."""
+    labelled: bool | None = None
+    patient: str | None = None
+    site: str | None = None
+
+
+class SmearRow(NamedTuple):
+    """A smear and the standing answers to it, by head."""
+
+    smear: Smear
+    answers: dict[str, str]
+
+
+def register(connection: Connection, at: float, new: NewSmear) -> tuple[int, bool]:
+    """(id, whether it is new) of a smear; one that is known only learns its new place."""
+    known = connection.execute(
+        select(smear.c.id).where(smear.c.identity == new.identity)
+    ).scalar_one_or_none()
+    values = new.model_dump()
+    if known is None:
+        statement = insert(smear).values(**values, regions_revision=0, added_at=at)
+        created = connection.execute(statement).inserted_primary_key
+        assert created is not None  # noqa: S101 -- an INSERT of one row has one
+        return int(created[0]), True
+    learnt = {name: value for name, value in values.items() if value is not None}
+    connection.execute(update(smear).where(smear.c.id == known).values(**learnt))
+    return int(known), False
+
+
+def get(connection: Connection, ids: Sequence[int]) -> list[Smear]:
+    """The smears of these ids, in the order of the ids; unknown ids are left out."""
+    found: dict[int, Smear] = {}
+    for start in range(0, len(ids), IN_LIMIT):
+        chunk = ids[start : start + IN_LIMIT]
+        rows = connection.execute(select(*COLUMNS).where(smear.c.id.in_(chunk)))
+        found.update((row.id, as_smear(row)) for row in rows)
+    return [found[smear_id] for smear_id in ids if smear_id in found]
+
+
+def ids_of(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
+    """Ids of those of these identities that the catalogue knows."""
+    found: dict[str, int] = {}
+    for start in range(0, len(identities), IN_LIMIT):
+        chunk = identities[start : start + IN_LIMIT]
+        rows = connection.execute(
+            select(smear.c.identity, smear.c.id).where(smear.c.identity.in_(chunk))
+        )
+        found.update((row.identity, row.id) for row in rows)
+    return found
+
+
+def all_ids(connection: Connection, shown: SmearFilter) -> list[int]:
+    """Ids of all smears that the filter shows, in order."""
+    statement = select(smear.c.id).where(_condition(shown)).order_by(smear.c.id)
+    return list(connection.execute(statement).scalars())
+
+
+def count(connection: Connection, shown: SmearFilter) -> int:
+    """How many smears the filter shows."""
+    statement = select(func.count()).select_from(smear).where(_condition(shown))
+    return int(connection.execute(statement).scalar_one())
+
+
+def page(connection: Connection, shown: SmearFilter, offset: int, limit: int) -> list[SmearRow]:
+    """`limit` rows of the filtered list from `offset`, in the order of the ids."""
+    statement: Select[Any] = (
+        select(*COLUMNS).where(_condition(shown)).order_by(smear.c.id).offset(offset).limit(limit)
+    )
+    smears = [as_smear(row) for row in connection.execute(statement)]
+    answers = standing_answers(connection, [one.id for one in smears])
+    return [SmearRow(one, answers.get(one.id, {})) for one in smears]
+
+
+def standing_answers(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Newest standing answer per smear and head, whoever gave it."""
+    found: dict[int, dict[str, str]] = {}
+    for start in range(0, len(ids), IN_LIMIT):
+        statement = (
+            select(label.c.smear_id, label.c.head, label.c.answer)
+            .where(label.c.smear_id.in_(ids[start : start + IN_LIMIT]))
+            .where(label.c.superseded_at.is_(None))
+            .order_by(label.c.at, label.c.id)
+        )
+        for row in connection.execute(statement):
+            found.setdefault(row.smear_id, {})[row.head] = row.answer
+    return found
+
+
+def describe(
+    connection: Connection,
+    ids: Sequence[int],
+    *,
+    patient: str | _Keep | None = KEEP,
+    slide: str | _Keep | None = KEEP,
+    site: str | _Keep | None = KEEP,
+) -> None:
+    """Set patient (pseudonym), slide or site of several smears; KEEP leaves one as it is."""
+    given = {"patient": patient, "slide": slide, "site": site}
+    values = {
+        name: (value.strip() or None) if isinstance(value, str) else None
+        for name, value in given.items()
+        if not isinstance(value, _Keep)
+    }
+    if values:
+        for start in range(0, len(ids), IN_LIMIT):
+            chunk = ids[start : start + IN_LIMIT]
+            connection.execute(update(smear).where(smear.c.id.in_(chunk)).values(**values))
+
+
+def test_patients(connection: Connection) -> frozenset[str]:
+    """The study's test patients; empty before they are drawn."""
+    return frozenset(connection.execute(select(test_patient.c.patient)).scalars())
+
+
+def keep_test_patients(connection: Connection, patients: Iterable[str]) -> None:
+    """Store the study's one draw.
+
+    Raises
+    ------
+    CannotSplit
+        If it was drawn before: test patients never move.
+    """
+    if test_patients(connection):
+        raise CannotSplit("This study's test patients are drawn already; they never move")
+    connection.execute(insert(test_patient), [{"patient": name} for name in sorted(patients)])
+
+
+def _condition(shown: SmearFilter) -> ColumnElement[bool]:
+    terms: list[ColumnElement[bool]] = [smear.c.id > 0]
+    if shown.text:
+        text = shown.text.strip()
+        terms.append(matches(text))
+    if shown.labelled is not None:
+        has_label = exists().where(
+            and_(label.c.smear_id == smear.c.id, label.c.superseded_at.is_(None))
+        )
+        terms.append(has_label if shown.labelled else ~has_label)
+    if shown.patient is not None:
+        terms.append(smear.c.patient == shown.patient)
+    if shown.site is not None:
+        terms.append(smear.c.site == shown.site)
+    return and_(*terms)
+
+
+def matches(text: str) -> ColumnElement[bool]:
+    """Whether a smear's path, patient or name (S000148) holds this text."""
+    digits = text.upper().removeprefix("S").lstrip("0")
+    terms = [
+        smear.c.path.icontains(text, autoescape=True),
+        smear.c.patient.icontains(text, autoescape=True),
+    ]
+    if digits.isdigit() and len(digits) < 10:
+        terms.append(smear.c.id == int(digits))
+    return or_(*terms)
+
+
+COLUMNS = tuple(smear.c[name] for name in Smear.model_fields)
+
+
+def as_smear(row: Row[Any]) -> Smear:
+    """The record of a row that holds `COLUMNS`."""
+    mapping = row._mapping
+    return Smear(**{name: mapping[smear.c[name]] for name in Smear.model_fields})

@@ -1,0 +1,288 @@
+"""Frozen records: whatever is stored as JSON or crosses a process."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+JobKind = Literal["classify", "sweep"]
+JobState = Literal["waiting", "running", "cancelling", "cancelled", "done", "failed"]
+FINISHED: frozenset[str] = frozenset({"cancelled", "done", "failed"})
+PieceState = Literal["new", "running", "done", "failed", "cancelled", "split"]
+Precision = Literal["fp32", "bf16"]
+Tune = Literal["heads", "last-block", "full"]
+Role = Literal["use", "exclude", "class"]
+
+Polygon = tuple[tuple[float, float], ...]
+"""Vertices as (row, column), level-0 px."""
+
+
+class Smear(Record):
+    """One image asset of the study, as the catalogue knows it."""
+
+    id: int
+    identity: str
+    """SHA-256 of the file's bytes; for several files, over their sorted hashes."""
+    root: str
+    path: str
+    """Posix path below the root; with the root `local`, absolute."""
+    members: tuple[str, ...] = ()
+    """Paths of all files, where there are several."""
+    height_px: int
+    width_px: int
+    is_slide: bool
+    pixel_size_um: float | None = None
+    patient: str | None = None
+    slide: str | None = None
+    site: str | None = None
+    regions_revision: int = 0
+
+    @property
+    def name(self) -> str:
+        """The short name that people read: S000148."""
+        return f"S{self.id:06d}"
+
+
+class Label(Record):
+    """One reader's answer to one head of one smear at one time."""
+
+    id: int
+    smear_id: int
+    head: str
+    answer: str
+    """A class of the head, or `unsure`."""
+    reader: str
+    seen_prediction: bool
+    at: float
+    """Seconds since 1970, UTC."""
+
+
+class Region(Record):
+    """A polygon on a smear: part of the usable area, out of it, or of a class."""
+
+    id: int
+    smear_id: int
+    role: Role
+    class_name: str | None = None
+    polygon: Polygon
+    reader: str
+
+
+class TrainingSpec(Record):
+    """All that decides how one model is trained; the same spec gives the same model."""
+
+    backbone: str = "resnet50"
+    weights: str = "none"
+    """`none`, `imagenet`, or the path of a state dict or safetensors file."""
+    weights_sha256: str | None = None
+    tune: Tune = "heads"
+    epochs: int = Field(30, ge=1, le=10_000)
+    loss_weights: tuple[float, ...] = ()
+    """One per head, in the scheme's order; () means equal. Normalised to sum 1."""
+    seed: int = 0
+    batch_size: int = Field(32, ge=2, le=4096)
+    trunk_learning_rate: float = Field(1e-4, gt=0)
+    head_learning_rate: float = Field(1e-3, gt=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    input_px: int = Field(256, ge=32, le=2048)
+    """Edge of the square that the network sees, in pixels."""
+    tiles_per_slide: int = Field(16, ge=1)
+    test_share: float = Field(0.3, gt=0, lt=1)
+    """Share of the patients that the study's one test draw takes."""
+    smear_is_patient: bool = False
+
+
+class CheckpointRef(Record):
+    """A checkpoint that a finished segment has left in the store."""
+
+    path: str
+    """Posix path below the store."""
+    sha256: str
+    epoch: int
+    batch: int
+
+
+class SegmentPayload(Record):
+    """The work of one training segment: which run, and where it goes on."""
+
+    run: int
+    segment: int
+    checkpoint: CheckpointRef | None = None
+
+
+class ClassifySpec(Record):
+    """What a classification job asks for."""
+
+    model_id: int
+
+
+class SweepSpec(Record):
+    """The runs of a training job; `marrow train` is a sweep of one."""
+
+    runs: tuple[TrainingSpec, ...] = Field(min_length=1)
+
+
+class Night(Record):
+    """When a job may run, as a person says it: 22:00 until 06:00, Europe/Berlin."""
+
+    at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    until: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    """None: once it has begun it runs to its end."""
+    zone: str
+    """IANA name of the time zone of both times."""
+
+
+class Job(Record):
+    """A request of a person, and how far it has come."""
+
+    id: int
+    kind: JobKind
+    state: JobState
+    priority: Literal["interactive", "overnight"]
+    spec: dict[str, Any]
+    last_seq: int
+    total: int
+    """Smears of a classification; epochs of all runs of a sweep."""
+    done: int
+    failed: int
+    night: Night | None = None
+    opens_at: float | None = None
+    """Seconds since 1970, UTC, as are all times here; None: at once."""
+    closes_at: float | None = None
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen unless somebody retries it."""
+        return self.state in FINISHED
+
+
+class Event(Record):
+    """Something that happened to a job; `seq` counts from 1 without gaps."""
+
+    job_id: int
+    seq: int
+    kind: Literal["state", "piece", "epoch", "model", "note"]
+    payload: dict[str, Any]
+    at: float
+
+
+class Claim(Record):
+    """A piece that this worker owns until the lease ends; `attempt` is the fence."""
+
+    job_id: int
+    number: int
+    kind: JobKind
+    attempt: int
+    owner: str
+    payload: dict[str, Any] | None = None
+
+
+class Provenance(Record):
+    """Which code and which machine made a prediction."""
+
+    code_version: str
+    torch_version: str
+    device: str
+    host: str
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class HeadAnswer(Record):
+    """What the model says to one head."""
+
+    head: str
+    call: str
+    probabilities: tuple[Probability, ...]
+    """In the order of the head's classes."""
+
+
+class Answer(Record):
+    """What the model says to one smear."""
+
+    heads: tuple[HeadAnswer, ...]
+    flags: tuple[str, ...] = ()
+    """Of `heads-disagree`, `few-tiles` and, from later models, `unsure`, `unlike-training`."""
+
+    @property
+    def calls(self) -> dict[str, str]:
+        """The called class of each head."""
+        return {answer.head: answer.call for answer in self.heads}
+
+
+class AnswerMap(NamedTuple):
+    """Where the evidence lies: a small array per class, drawn by scaling the layer."""
+
+    kind: Literal["activation", "tiles"]
+    values: bytes
+    """float16, little-endian, C order, (classes over all heads, rows, columns);
+    activation: class evidence in logits; tiles: probability, NaN where there is no tile."""
+    shape: tuple[int, int, int]
+    cell_px: tuple[float, float]
+    """Height and width of one cell in level-0 px of the smear."""
+
+
+class Outcome(NamedTuple):
+    """How one smear of a piece ended: an answer, or an error a person can read."""
+
+    smear_id: int
+    answer: Answer | None
+    map: AnswerMap | None
+    error: str | None
+
+
+class Prediction(Record):
+    """A stored answer, and what made it."""
+
+    id: int
+    smear_id: int
+    model_id: int
+    answer: Answer
+    precision: Precision
+    at: float
+
+
+class ModelRecord(Record):
+    """A trained model in the study's registry; its card says the rest."""
+
+    id: int
+    sha256: str
+    """Of the weights file."""
+    path: str
+    """Posix path of the model's folder below the store."""
+    preprocessing: str
+    """Hash of the preprocessing, as on the card."""
+    precision: Precision
+    job_id: int | None
+    is_champion: bool
+    created_at: float
+    card: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The short name that people read: m17."""
+        return f"m{self.id}"
+
+
+class WorkerRecord(Record):
+    """A worker process and when it was last heard of."""
+
+    id: str
+    host: str
+    pid: int
+    device: str
+    started_at: float
+    seen_at: float

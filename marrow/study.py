@@ -1,0 +1,156 @@
+"""A study: one scheme, one catalogue, one store, and where its files lie on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from time import time
+
+import psutil
+from sqlalchemy import insert, select
+from sqlalchemy.exc import OperationalError
+
+from marrow.catalogue.database import Database
+from marrow.catalogue.migrate import migrate, require_current
+from marrow.catalogue.schema import study as study_table
+from marrow.errors import BadSettings, NoStudy, UnreachableSmear
+from marrow.records import Smear
+from marrow.schemes import Scheme
+from marrow.settings import LOCAL_ROOT, STORE_ROOT, Settings
+
+_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afpfs"}
+
+
+class Study:
+    """An open study; use `Study.open` or `Study.create`."""
+
+    def __init__(self, settings: Settings, database: Database, scheme: Scheme) -> None:
+        self.settings = settings
+        self.database = database
+        self.scheme = scheme
+
+    @classmethod
+    def create(cls, settings: Settings, scheme: Scheme, clock: Callable[[], float] = time) -> Study:
+        """Make a new study in an empty home.
+
+        Raises
+        ------
+        NoStudy
+            If the home already holds a study.
+        BadSettings
+            If the home cannot hold one.
+        """
+        _make_private(settings.home)
+        if settings.database is None:
+            refuse_network_file_system(settings.home)
+        database = _connect(settings, clock)
+        migrate(database)
+        with database.write() as connection:
+            if connection.execute(select(study_table.c.key)).first() is not None:
+                raise NoStudy(f"{settings.home} already holds a study: choose another home")
+            connection.execute(
+                insert(study_table), {"key": "scheme", "value": scheme.model_dump(mode="json")}
+            )
+        return cls(settings, database, scheme)
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Callable[[], float] = time) -> Study:
+        """Open the study of this home.
+
+        Raises
+        ------
+        NoStudy
+            If there is none, or one of another version.
+        """
+        if settings.database is None and not (settings.home / "catalogue.sqlite").exists():
+            raise NoStudy(f"There is no study in {settings.home}: make one with `marrow init`")
+        database = _connect(settings, clock)
+        require_current(database)
+        with database.read() as connection:
+            stored = connection.execute(
+                select(study_table.c.value).where(study_table.c.key == "scheme")
+            ).scalar_one_or_none()
+        if stored is None:
+            raise NoStudy("There is no study in this database: make one with `marrow init`")
+        return cls(settings, database, Scheme.model_validate(stored))
+
+    @property
+    def store(self) -> Path:
+        """Folder of models, checkpoints and copied smears."""
+        return self.settings.store_folder
+
+    def close(self) -> None:
+        """Close the database's connections of this process."""
+        self.database.close()
+
+    def place_of(self, path: Path) -> tuple[str, str]:
+        """(root name, posix path below it) of a file on this host."""
+        absolute = path.expanduser().resolve()
+        roots = {STORE_ROOT: self.store, **self.settings.roots}
+        inside = [name for name in roots if absolute.is_relative_to(roots[name].resolve())]
+        if not inside:
+            return LOCAL_ROOT, absolute.as_posix()
+        deepest = max(inside, key=lambda name: len(roots[name].resolve().parts))
+        return deepest, absolute.relative_to(roots[deepest].resolve()).as_posix()
+
+    def file_of(self, smear: Smear) -> Path:
+        """Where this host sees a smear's file.
+
+        Raises
+        ------
+        UnreachableSmear
+            If the host does not know the root, or there is no such file.
+        """
+        path = self.path_in(smear.root, smear.path)
+        if path is None:
+            raise UnreachableSmear(
+                smear.path, f"this host does not know the root {smear.root!r}: set MARROW_ROOTS"
+            )
+        if not path.exists():
+            raise UnreachableSmear(
+                path, f"not there (root {smear.root!r}): mount it, or use `marrow import --copy`"
+            )
+        return path
+
+    def path_in(self, root: str, relative: str) -> Path | None:
+        """The path of a stored place on this host, None if it does not know the root."""
+        if root == LOCAL_ROOT:
+            return Path(relative)
+        folder = self.store if root == STORE_ROOT else self.settings.roots.get(root)
+        inside = PurePosixPath(relative)
+        # A place is a row that any client may have written: it never leads out of its root.
+        if folder is None or inside.is_absolute() or ".." in inside.parts:
+            return None
+        return folder / inside
+
+
+def _connect(settings: Settings, clock: Callable[[], float]) -> Database:
+    database = Database(settings.database_url, clock)
+    try:
+        with database.read():
+            pass
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
+        raise NoStudy(f"The study's database does not open: {reason}") from error
+    return database
+
+
+def _make_private(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadSettings(f"{home} cannot be a home: {error.strerror}") from error
+
+
+def refuse_network_file_system(folder: Path) -> None:
+    """Raise BadSettings where SQLite would corrupt: file locks do not hold on network mounts."""
+    folder = folder.resolve()
+    mounts = [m for m in psutil.disk_partitions(all=True) if folder.is_relative_to(m.mountpoint)]
+    if not mounts:
+        return
+    nearest = max(mounts, key=lambda mount: len(mount.mountpoint))
+    if nearest.fstype.lower() in _NETWORK_FILE_SYSTEMS:
+        raise BadSettings(
+            f"{folder} lies on a network file system ({nearest.fstype}), where SQLite corrupts: "
+            "choose a local folder, or set MARROW_DATABASE to a PostgreSQL database"
+        )
