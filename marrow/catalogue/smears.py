@@ -105,6 +105,20 @@ def ids_of(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
     return found
 
 
+def ids_at(connection: Connection, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Ids of the smears that lie at these (root, path) places."""
+    found: dict[tuple[str, str], int] = {}
+    paths = [path for _, path in places]
+    for start in range(0, len(paths), IN_LIMIT):
+        rows = connection.execute(
+            select(smear.c.root, smear.c.path, smear.c.id).where(
+                smear.c.path.in_(paths[start : start + IN_LIMIT])
+            )
+        )
+        found.update(((row.root, row.path), row.id) for row in rows)
+    return {place: found[place] for place in places if place in found}
+
+
 def all_ids(connection: Connection, shown: SmearFilter) -> list[int]:
     """Ids of all smears that the filter shows, in order."""
     statement = select(smear.c.id).where(_condition(shown)).order_by(smear.c.id)

@@ -1,0 +1,125 @@
+"""`marrow init`, `import`, `label` and `upgrade`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from marrow.catalogue.database import Database
+from marrow.catalogue.migrate import HEAD, migrate
+from marrow.cli import REFUSED, AsJson, console, session_of, show
+from marrow.importing import ImportReport, label_known_smears
+from marrow.schemes import AA_MDS_AML, Scheme
+from marrow.study import Study
+
+_SHOWN = 20
+"""Refused files that are listed one by one; `--json` lists all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these subcommands."""
+    app.command("init")(init)
+    app.command("import")(import_)
+    app.command("label")(label)
+    app.command("upgrade")(upgrade)
+
+
+def init(
+    context: typer.Context,
+    scheme: Annotated[
+        Path | None, typer.Option(help="TOML file with the questions; default: AA / MDS / AML.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new study in this home."""
+    settings = session_of(context).settings
+    chosen = AA_MDS_AML if scheme is None else Scheme.from_toml(scheme)
+    study = Study.create(settings, chosen)
+    heads = {head.name: list(head.classes) for head in chosen.heads}
+    text = f"New study in {settings.home}\n" + "\n".join(
+        f"  {name}: {', '.join(classes)}" for name, classes in heads.items()
+    )
+    show(as_json, {"home": str(settings.home), "scheme": chosen.name, "heads": heads}, text)
+    study.close()
+
+
+def import_(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Smears, or folders of smears.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV: file, patient, [slide, site, mpp,] and a column per head."),
+    ] = None,
+    site: Annotated[str | None, typer.Option(help="Site of all these smears.")] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the files into the store.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register smears. Bad files are listed, the others are registered; exit code 1 if any."""
+    client = session_of(context).client
+    with Progress(console=console(), transient=True) as progress:
+        bar = progress.add_task("Reading smears", total=None)
+        report = client.import_smears(
+            paths,
+            labels,
+            site,
+            copy=copy,
+            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    show_import(report, as_json)
+    if report.refused:
+        raise typer.Exit(REFUSED)
+
+
+def show_import(report: ImportReport, as_json: bool) -> None:
+    """Print what an import did: the counts, and each refused file with its reason."""
+    counts = {"added": report.added, "known": report.known, "labels": report.labels}
+    refused = [str(error) for error in report.refused]
+    known = f", {report.known} known before" if report.known else ""
+    lines = [f"{report.added} smears registered{known}, {report.labels} labels"]
+    lines += _grouped(report.warnings)
+    if refused:
+        lines.append(f"{len(refused)} files refused:")
+        lines += [f"  {text}" for text in refused[:_SHOWN]]
+        if len(refused) > _SHOWN:
+            lines.append(f"  ... and {len(refused) - _SHOWN} more (--json lists all)")
+    values = {**counts, "refused": refused, "warnings": [list(one) for one in report.warnings]}
+    show(as_json, values, "\n".join(lines))
+
+
+def _grouped(warnings: tuple[tuple[str, str], ...]) -> list[str]:
+    """One line a warning, however many files share it."""
+    files: dict[str, list[str]] = {}
+    for name, text in warnings:
+        files.setdefault(text, []).append(name)
+    return [
+        f"warning: {names[0] if len(names) == 1 else f'{len(names)} files'}: {text}"
+        for text, names in files.items()
+    ]
+
+
+def label(
+    context: typer.Context,
+    table: Annotated[Path, typer.Argument(help="CSV: file, and a column per head.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give labels, patients and sites to smears that are registered already."""
+    study = session_of(context).study
+    given, unknown = label_known_smears(study, table)
+    text = f"{given} smears labelled"
+    if unknown:
+        text += f"; {len(unknown)} files are not registered: {', '.join(unknown[:5])}"
+    show(as_json, {"labelled": given, "unknown": unknown}, text)
+    if unknown:
+        raise typer.Exit(REFUSED)
+
+
+def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
+    """Bring the study's database to this version's schema."""
+    settings = session_of(context).settings
+    database = Database(settings.database_url)
+    migrate(database)
+    database.close()
+    show(as_json, {"schema": HEAD}, f"The study has schema {HEAD}")

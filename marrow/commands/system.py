@@ -1,0 +1,46 @@
+"""`marrow doctor` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marrow.cli import REFUSED, AsJson, session_of, show
+from marrow.demo import run_demo
+from marrow.doctor import Finding, examine
+
+
+def register(app: typer.Typer) -> None:
+    """Add these subcommands."""
+    app.command("doctor")(doctor)
+    app.command("demo")(demo)
+
+
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Look at the installation and the study; exit code 1 if anything needs a hand."""
+    findings = examine(session_of(context).settings)
+    if as_json:
+        show(True, [finding._asdict() for finding in findings], "")
+    else:
+        Console().print(_table(findings))
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(REFUSED)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo's files go.")] = Path("demo"),
+    patients: Annotated[int, typer.Option(help="Synthetic patients per diagnosis.")] = 20,
+) -> None:
+    """The main job from end to end on synthetic smears: train, classify, look."""
+    run_demo(folder.absolute(), patients)
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table("", "what", "found", "remedy")
+    for finding in findings:
+        table.add_row("ok" if finding.is_well else "!!", *finding[1:])
+    return table

@@ -1,0 +1,104 @@
+"""Results as files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from marrow.catalogue import predictions
+from marrow.catalogue.predictions import ResultFilter, ResultRow
+from marrow.errors import BadSettings, MarrowError
+from marrow.schemes import Scheme
+from marrow.study import Study
+
+NOTICE = "research use only"
+
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def harmless(text: str) -> str:
+    """The text, with an apostrophe before it where a spreadsheet would run it as a formula.
+
+    Source: OWASP, CSV Injection.
+    """
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
+
+
+def write_job_csv(study: Study, job_id: int, refused: Sequence[MarrowError], target: Path) -> None:
+    """Write one row per file of a job, the refused files too; see `result_columns`."""
+    with study.database.read() as connection:
+        rows = predictions.every(connection, study.scheme, ResultFilter(job_id=job_id))
+        lines = [_line(study, row) for row in rows]
+    lines += [_refused_line(error) for error in refused]
+    _write(target, study.scheme, lines)
+
+
+def write_all_csv(study: Study, target: Path) -> int:
+    """Write every prediction of the study; returns how many."""
+    with study.database.read() as connection:
+        rows = predictions.every(connection, study.scheme, ResultFilter())
+        lines = [_line(study, row) for row in rows]
+    _write(target, study.scheme, lines)
+    return len(lines)
+
+
+def result_columns(scheme: Scheme) -> list[str]:
+    """Names of the columns: for each head its call and a probability per class."""
+    answers: list[str] = []
+    for head in scheme.heads:
+        answers += [head.name, *(f"{head.name}_p_{name}" for name in head.classes)]
+    return ["file", "sha256", "patient", "model", *answers, "flags", "error", "notice"]
+
+
+def _line(study: Study, row: ResultRow) -> dict[str, str]:
+    path = study.path_in(row.smear.root, row.smear.path)
+    line = {
+        "file": harmless(str(path) if path is not None else row.smear.path),
+        "sha256": row.smear.identity,
+        "patient": harmless(row.smear.patient or ""),
+        "model": row.model_name,
+        "error": harmless(row.error or ""),
+    }
+    if row.prediction is not None:
+        line["flags"] = " ".join(row.prediction.answer.flags)
+        for answer in row.prediction.answer.heads:
+            line[answer.head] = harmless(answer.call)
+            classes = study.scheme.head(answer.head).classes
+            for name, probability in zip(classes, answer.probabilities, strict=True):
+                line[f"{answer.head}_p_{name}"] = f"{probability:.6f}"
+    return line
+
+
+def _refused_line(error: MarrowError) -> dict[str, str]:
+    path = Path(getattr(error, "path", ""))
+    return {
+        "file": harmless(str(path)),
+        "sha256": _sha256(path),
+        "error": harmless(str(getattr(error, "reason", error))),
+    }
+
+
+def _sha256(path: Path) -> str:
+    """Of a refused file's bytes; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _write(target: Path, scheme: Scheme, lines: Iterable[dict[str, str]]) -> None:
+    try:
+        with target.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, result_columns(scheme), restval="")
+            writer.writeheader()
+            writer.writerows(_noticed(lines))
+    except OSError as error:
+        raise BadSettings(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _noticed(lines: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    for line in lines:
+        yield line | {"notice": NOTICE}

@@ -1,0 +1,184 @@
+"""Studies to test on: on SQLite, and on PostgreSQL where its server programs are installed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from marrow.catalogue import models, smears
+from marrow.catalogue.smears import NewSmear
+from marrow.records import ModelRecord
+from marrow.schemes import AA_MDS_AML, Scheme
+from marrow.settings import Settings
+from marrow.study import Study
+
+ROOT = Path(__file__).parent.parent
+
+
+class Clock:
+    """Seconds that a test moves by hand."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("MARROW_") and not name.startswith("MARROW_TEST"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def test_data() -> Path:
+    """The folder of real images; the test is skipped where there is none."""
+    folder = os.environ.get("MARROW_TEST_DATA")
+    if not folder:
+        pytest.skip("MARROW_TEST_DATA names no folder of real images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server on loopback that lives as long as the tests."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found or sys.platform == "win32":
+        pytest.skip("PostgreSQL's server programs are not installed")
+    # Not below pytest's own folder, which nobody but its owner may enter.
+    folder = Path(tempfile.mkdtemp(prefix="marrow-postgres-"))
+    as_user: dict[str, object] = {}
+    if os.getuid() == 0:  # the server refuses to run as root
+        account = pwd.getpwnam("postgres")
+        as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        shutil.chown(folder, account.pw_uid, account.pw_gid)
+    programs, cluster = found[-1].parent, folder / "data"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    quiet: dict[str, object] = {"check": True, "capture_output": True, "cwd": folder, **as_user}
+    subprocess.run([programs / "initdb", "-D", cluster, "-U", "marrow", "-A", "trust"], **quiet)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    log = folder / "log"
+    control = [programs / "pg_ctl", "-D", cluster, "-w"]
+    with log.open("wb") as output:
+        if os.getuid() == 0:
+            shutil.chown(log, account.pw_uid, account.pw_gid)
+        start = [*control, "-l", log, "-o", options, "start"]
+        subprocess.run(start, check=True, stdout=output, stderr=output, cwd=folder, **as_user)
+    yield f"postgresql+psycopg://marrow@127.0.0.1:{port}"
+    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database of the test's own."""
+    name = f"m{uuid.uuid4().hex}"
+    admin = create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield f"{postgres_server}/{name}"
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+MakeStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> Iterator[MakeStudy]:
+    """Makes studies on SQLite below tmp_path; closes them after the test."""
+    made: list[Study] = []
+
+    def make(
+        scheme: Scheme = AA_MDS_AML, name: str = "home", database: str | None = None, **clock: Clock
+    ) -> Study:
+        settings = Settings.read(tmp_path / name)
+        if database is not None:
+            settings = settings.model_copy(update={"database": database})
+            settings = Settings.model_validate(settings.model_dump())
+        study = Study.create(settings, scheme, **clock)
+        made.append(study)
+        return study
+
+    yield make
+    for study in made:
+        study.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_study(request: pytest.FixtureRequest, make_study: MakeStudy) -> Study:
+    """An empty study, on each kind of database."""
+    if request.param == "sqlite":
+        return make_study()
+    return make_study(database=request.getfixturevalue("postgres_url"))
+
+
+def _add_smears(study: Study, count: int, *, slides: int = 0) -> list[int]:
+    """Register smears that have no file; the last `slides` of them are slides."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        first = smears.count(connection, smears.SmearFilter())
+        return [
+            smears.register(
+                connection,
+                at,
+                NewSmear(
+                    identity=f"{number:064x}",
+                    root="local",
+                    path=f"/nowhere/{number}.png",
+                    height_px=512,
+                    width_px=512,
+                    is_slide=number - first >= count - slides,
+                    patient=f"P{number // 2}",
+                ),
+            )[0]
+            for number in range(first, first + count)
+        ]
+
+
+def _add_model(study: Study, sha256: str = "a" * 64) -> ModelRecord:
+    """Register a model that has no file."""
+    with study.database.write() as connection:
+        return models.register(
+            connection,
+            study.database.now(connection),
+            sha256=sha256,
+            path=f"models/{sha256[:16]}",
+            preprocessing="b" * 64,
+            precision="fp32",
+            card={},
+            job_id=None,
+        )
+
+
+@pytest.fixture
+def add_smears() -> Callable[..., list[int]]:
+    return _add_smears
+
+
+@pytest.fixture
+def add_model() -> Callable[..., ModelRecord]:
+    return _add_model

@@ -1,0 +1,446 @@
+"""Claim, lease, fence and finish: who works on a piece, each step one transaction.
+
+A piece belongs to whoever holds its newest attempt. Every later step names owner and attempt
+(the fence); a worker that was thought dead finds its row changed and drops its work.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import psutil
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
+
+from marrow.catalogue import jobs, models, predictions
+from marrow.catalogue.jobs import is_open_now
+from marrow.catalogue.schema import job, job_smear, piece
+from marrow.errors import LeaseLost
+from marrow.records import (
+    Answer,
+    AnswerMap,
+    CheckpointRef,
+    Claim,
+    ModelRecord,
+    Outcome,
+    Precision,
+    Provenance,
+    SegmentPayload,
+)
+from marrow.study import Study
+
+LEASE_S = 30.0
+"""A lease that is not renewed for so long is lost; it is renewed every HEARTBEAT_S."""
+HEARTBEAT_S = 10.0
+MAX_EXCEPTIONS = 3
+MAX_LOST_LEASES = 10
+"""Counted apart: an exception comes from the piece, a lost lease mostly from the machine."""
+
+
+class Owner(NamedTuple):
+    """A worker process; the start time tells it from a later one with the same pid."""
+
+    host: str
+    pid: int
+    started: float
+
+    @property
+    def id(self) -> str:
+        """As stored in a piece."""
+        return f"{self.host}:{self.pid}:{self.started:.0f}"
+
+    @classmethod
+    def of_this_process(cls) -> Owner:
+        """This process."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time())
+
+
+class NewModel(NamedTuple):
+    """What a finished training run leaves."""
+
+    sha256: str
+    path: str
+    """Posix path of the model's folder below the store."""
+    preprocessing: str
+    precision: Precision
+    card: dict[str, Any]
+
+
+def claim(study: Study, owner: Owner, job_id: int, number: int) -> Claim | None:
+    """Take this piece; None if it is not ready: somebody else has it, or nobody should."""
+    wanted = and_(piece.c.job_id == job_id, piece.c.number == number)
+    with study.database.read() as connection:
+        at = study.database.now(connection)
+        if connection.execute(_claimable(at).where(wanted)).first() is None:
+            return None  # most repeated hints end here, without a write lock
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        recover(connection, at, and_(wanted, piece.c.lease_until < at))
+        return _take(connection, at, owner, job_id, number)
+
+
+def claim_next(study: Study, owner: Owner) -> Claim | None:
+    """Take the most urgent piece that is ready; None if there is none."""
+    with study.database.read() as connection:
+        at = study.database.now(connection)
+        ordered = _claimable(at).order_by(job.c.priority, piece.c.job_id, piece.c.number)
+        found = connection.execute(ordered.limit(8)).all()
+    for row in found:
+        taken = claim(study, owner, row.job_id, row.number)
+        if taken is not None:
+            return taken
+    return None
+
+
+def has_interactive_work(study: Study) -> bool:
+    """Whether a person waits for a piece that nobody has taken yet."""
+    with study.database.read() as connection:
+        at = study.database.now(connection)
+        waiting = _claimable(at).where(job.c.priority == "interactive", piece.c.state == "new")
+        return connection.execute(waiting.limit(1)).first() is not None
+
+
+def renew(study: Study, held: Claim) -> bool:
+    """Prolong a lease; False if the piece is no longer ours."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        renewed = connection.execute(
+            update(piece).where(_fence(held)).values(lease_until=at + LEASE_S)
+        )
+        return renewed.rowcount == 1
+
+
+def is_cancelled(study: Study, held: Claim) -> bool:
+    """Whether somebody asked for the job to stop."""
+    with study.database.read() as connection:
+        state = select(job.c.state).where(job.c.id == held.job_id)
+        return connection.execute(state).scalar_one() == "cancelling"
+
+
+def finish_smears(
+    study: Study,
+    held: Claim,
+    made_by: ModelRecord,
+    outcomes: Sequence[Outcome],
+    revisions: dict[int, int],
+    provenance: Provenance,
+) -> None:
+    """Store what came of a classification piece, once.
+
+    Raises
+    ------
+    LeaseLost
+        If the piece belongs to another worker by now; nothing is stored.
+    """
+    answers: dict[int, tuple[Answer, AnswerMap | None]] = {
+        one.smear_id: (one.answer, one.map) for one in outcomes if one.answer is not None
+    }
+    errors = {one.smear_id: one.error for one in outcomes if one.answer is None}
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        _close(connection, at, held, "done")
+        ids = predictions.store(
+            connection,
+            at,
+            study.scheme,
+            made_by,
+            predictions.provenance_id(connection, provenance),
+            revisions,
+            answers,
+        )
+        _settle(connection, at, held.job_id, held.number, ids, errors)
+
+
+def finish_segment(
+    study: Study, held: Claim, payload: SegmentPayload, end: CheckpointRef | NewModel
+) -> None:
+    """Store the end of a training segment, once: the next segment, or the model.
+
+    Raises
+    ------
+    LeaseLost
+        If the piece belongs to another worker by now; its checkpoint does not count.
+    """
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        _close(connection, at, held, "done")
+        if isinstance(end, CheckpointRef):
+            following = SegmentPayload(run=payload.run, segment=payload.segment + 1, checkpoint=end)
+            jobs.add_segment(connection, held.job_id, following)
+        else:
+            made = models.register(connection, at, job_id=held.job_id, **end._asdict())
+            looks = models.record_scoring(
+                connection, at, made.id, "test", end.card.get("figures", {})
+            )
+            news = {"model": made.name, "run": payload.run, "looks_at_test": looks}
+            jobs.append_event(connection, at, held.job_id, "model", news)
+        jobs.close_if_over(connection, at, held.job_id)
+
+
+def report_epoch(study: Study, held: Claim, figures: dict[str, Any]) -> None:
+    """Tell the job's followers of a trained epoch; one that was told before (a segment that is
+    done again after a kill) is not told twice.
+
+    Raises
+    ------
+    LeaseLost
+        If the piece belongs to another worker by now.
+    """
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        if connection.execute(select(piece.c.number).where(_fence(held))).first() is None:
+            raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")
+        told = {
+            (event.payload["run"], event.payload["epoch"])
+            for event in jobs.events(connection, held.job_id, 0)
+            if event.kind == "epoch"
+        }
+        if (figures["run"], figures["epoch"]) in told:
+            return
+        done = len(told) + 1
+        connection.execute(update(job).where(job.c.id == held.job_id).values(done=done))
+        jobs.append_event(connection, at, held.job_id, "epoch", {**figures, "done": done})
+
+
+def confirm_cancel(study: Study, held: Claim) -> None:
+    """Give up a piece because its job is being cancelled."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        _close(connection, at, held, "cancelled")
+        jobs.close_if_over(connection, at, held.job_id)
+
+
+def refuse(study: Study, held: Claim, reason: str) -> None:
+    """End a piece that can never succeed, with a reason that a person can read."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        _close(connection, at, held, "failed")
+        _fail(connection, at, _row(connection, held.job_id, held.number), reason)
+
+
+def give_back(study: Study, held: Claim, reason: str) -> None:
+    """Put back a piece that raised an exception; after the third it fails with the reason."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        _close(connection, at, held, "new")
+        connection.execute(update(piece).where(_is(held)).values(exceptions=piece.c.exceptions + 1))
+        row = _row(connection, held.job_id, held.number)
+        _again_or_fail(connection, at, row, row.exceptions >= MAX_EXCEPTIONS, reason)
+
+
+def recover_expired(study: Study) -> int:
+    """Take back all pieces whose lease has run out; returns how many."""
+    with study.database.read() as connection:
+        at = study.database.now(connection)
+        lost = select(piece.c.number).where(piece.c.state == "running", piece.c.lease_until < at)
+        if connection.execute(lost.limit(1)).first() is None:
+            return 0
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        return recover(connection, at, piece.c.lease_until < at)
+
+
+def release_leases_of(study: Study, host: str, pid: int) -> int:
+    """Take back at once what a process held that is known to be dead; returns how many pieces."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        is_theirs = piece.c.owner.startswith(f"{host}:{pid}:", autoescape=True)
+        return recover(connection, at, is_theirs)
+
+
+def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> int:
+    """Take running pieces back from workers that are gone; returns how many.
+
+    After one lost lease a piece of several smears is split into single ones, so that a smear
+    that kills its worker cannot fail its neighbours.
+    """
+    lost = connection.execute(select(piece).where(piece.c.state == "running", which)).all()
+    taken = 0
+    for row in lost:
+        same = and_(
+            piece.c.job_id == row.job_id,
+            piece.c.number == row.number,
+            piece.c.attempt == row.attempt,
+            piece.c.state == "running",
+        )
+        values = {"state": "new", "owner": None, "lease_until": None, "sent_at": None}
+        values["lost_leases"] = row.lost_leases + 1
+        if connection.execute(update(piece).where(same).values(**values)).rowcount != 1:
+            continue
+        taken += 1
+        count = row.lost_leases + 1
+        reason = f"the worker died {count} times while it had this"
+        current = _row(connection, row.job_id, row.number)
+        _again_or_fail(connection, at, current, count >= MAX_LOST_LEASES, reason)
+    return taken
+
+
+def _claimable(at: float) -> Any:
+    is_lost = and_(piece.c.state == "running", piece.c.lease_until < at)
+    return (
+        select(piece.c.job_id, piece.c.number)
+        .join(job, job.c.id == piece.c.job_id)
+        .where((piece.c.state == "new") | is_lost)
+        .where(job.c.state.in_(("waiting", "running")), is_open_now(at))
+    )
+
+
+def _take(
+    connection: Connection, at: float, owner: Owner, job_id: int, number: int
+) -> Claim | None:
+    is_ready = (
+        select(job.c.id)
+        .where(job.c.id == job_id, job.c.state.in_(("waiting", "running")), is_open_now(at))
+        .exists()
+    )
+    row = connection.execute(
+        update(piece)
+        .where(piece.c.job_id == job_id, piece.c.number == number, piece.c.state == "new", is_ready)
+        .values(
+            state="running",
+            owner=owner.id,
+            attempt=piece.c.attempt + 1,
+            lease_until=at + LEASE_S,
+            started_at=at,
+        )
+        .returning(piece.c.attempt, piece.c.payload)
+    ).first()
+    if row is None:
+        return None
+    current = jobs.get(connection, job_id)
+    if current.state == "waiting":
+        jobs.set_state(connection, at, job_id, "running")
+    return Claim(
+        job_id=job_id,
+        number=number,
+        kind=current.kind,
+        attempt=row.attempt,
+        owner=owner.id,
+        payload=row.payload,
+    )
+
+
+def _is(held: Claim) -> ColumnElement[bool]:
+    return and_(piece.c.job_id == held.job_id, piece.c.number == held.number)
+
+
+def _fence(held: Claim) -> ColumnElement[bool]:
+    return and_(
+        _is(held),
+        piece.c.owner == held.owner,
+        piece.c.attempt == held.attempt,
+        piece.c.state == "running",
+    )
+
+
+def _close(connection: Connection, at: float, held: Claim, state: str) -> None:
+    """Pass the fence and leave the piece in this state, or raise LeaseLost."""
+    values: dict[str, Any] = {"state": state, "owner": None, "lease_until": None, "sent_at": None}
+    if state != "new":
+        values["finished_at"] = at
+    if connection.execute(update(piece).where(_fence(held)).values(**values)).rowcount != 1:
+        raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")
+
+
+def _row(connection: Connection, job_id: int, number: int) -> Row[Any]:
+    same = piece.c.job_id == job_id, piece.c.number == number
+    return connection.execute(select(piece).where(*same)).one()
+
+
+def _again_or_fail(
+    connection: Connection, at: float, row: Row[Any], is_hopeless: bool, reason: str
+) -> None:
+    """What becomes of a piece that is `new` again: cancelled, split, failed, or left as it is."""
+    if jobs.get(connection, row.job_id).state == "cancelling":
+        _mark(connection, at, row, "cancelled")
+        jobs.close_if_over(connection, at, row.job_id)
+        return
+    smear_ids = _smears_of(connection, row.job_id, row.number)
+    if len(smear_ids) > 1:
+        _mark(connection, at, row, "split")
+        _split(connection, row.job_id, smear_ids)
+    elif is_hopeless:
+        _mark(connection, at, row, "failed")
+        _fail(connection, at, row, reason)
+
+
+def _mark(connection: Connection, at: float, row: Row[Any], state: str) -> None:
+    same = piece.c.job_id == row.job_id, piece.c.number == row.number
+    connection.execute(update(piece).where(*same).values(state=state, finished_at=at))
+
+
+def _smears_of(connection: Connection, job_id: int, number: int) -> list[int]:
+    rows = select(job_smear.c.smear_id).where(
+        job_smear.c.job_id == job_id, job_smear.c.piece == number
+    )
+    return list(connection.execute(rows.order_by(job_smear.c.smear_id)).scalars())
+
+
+def _split(connection: Connection, job_id: int, smear_ids: Iterable[int]) -> None:
+    ids = list(smear_ids)
+    numbers = jobs.add_pieces(connection, job_id, ids, dict.fromkeys(ids, False), 1)
+    connection.execute(
+        update(job_smear)
+        .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
+        .values(piece=bindparam("b_piece")),
+        [{"b_smear": one, "b_piece": numbers[one]} for one in ids],
+    )
+
+
+def _fail(connection: Connection, at: float, row: Row[Any], reason: str) -> None:
+    """Write down why a piece ended without a result, for each of its smears or for its run."""
+    connection.execute(
+        update(piece)
+        .where(piece.c.job_id == row.job_id, piece.c.number == row.number)
+        .values(error=reason)
+    )
+    smear_ids = _smears_of(connection, row.job_id, row.number)
+    if smear_ids:
+        errors: dict[int, str | None] = dict.fromkeys(smear_ids, reason)
+        _settle(connection, at, row.job_id, row.number, {}, errors)
+        return
+    connection.execute(
+        update(job).where(job.c.id == row.job_id).values(failed=job.c.failed + 1, error=reason)
+    )
+    jobs.append_event(connection, at, row.job_id, "note", {"text": reason})
+    jobs.close_if_over(connection, at, row.job_id)
+
+
+def _settle(
+    connection: Connection,
+    at: float,
+    job_id: int,
+    number: int,
+    ids: dict[int, int],
+    errors: dict[int, str | None],
+) -> None:
+    """Write the outcome of each smear of a piece, raise the job's counts and tell followers."""
+    settled = [
+        {"b_smear": one, "b_prediction": ids.get(one), "b_error": errors.get(one)}
+        for one in (*ids, *errors)
+    ]
+    if settled:
+        connection.execute(
+            update(job_smear)
+            .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
+            .values(prediction_id=bindparam("b_prediction"), error=bindparam("b_error")),
+            settled,
+        )
+    counts = connection.execute(
+        update(job)
+        .where(job.c.id == job_id)
+        .values(done=job.c.done + len(ids), failed=job.c.failed + len(errors))
+        .returning(job.c.done, job.c.failed, job.c.total)
+    ).one()
+    news = {
+        "piece": number,
+        "smears": sorted((*ids, *errors)),
+        "done": counts.done,
+        "failed": counts.failed,
+        "total": counts.total,
+    }
+    jobs.append_event(connection, at, job_id, "piece", news)
+    jobs.close_if_over(connection, at, job_id)

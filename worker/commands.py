@@ -1,0 +1,97 @@
+"""`marrow agent`, `worker` and `scheduler`.
+
+What needs torch or Celery's worker is imported when a command runs, so that `marrow --help`
+is quick and works without the extra `worker`.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from marrow.cli import REFUSED, AsJson, session_of, show
+
+agent_group = typer.Typer(help="The single machine's own broker, worker and scheduler.")
+
+Parent = Annotated[
+    int | None, typer.Option("--parent", hidden=True, help="End when this process ends.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these subcommands."""
+    app.add_typer(agent_group, name="agent")
+    app.command("worker")(worker)
+    app.command("scheduler")(scheduler)
+
+
+@agent_group.command("run")
+def run(context: typer.Context) -> None:
+    """Be the agent, in the foreground."""
+    from worker.agent import run_agent
+
+    raise typer.Exit(run_agent(session_of(context).settings))
+
+
+@agent_group.command("start")
+def start(context: typer.Context, as_json: AsJson = False) -> None:
+    """Start the agent in the background."""
+    session = session_of(context)
+    session.client.wake()
+    show(as_json, {"started": True}, "The agent starts; `marrow agent status` shows it")
+
+
+@agent_group.command("stop")
+def stop(context: typer.Context, as_json: AsJson = False) -> None:
+    """Stop the agent; unfinished work waits for the next start."""
+    from worker.agent import stop_agent
+
+    was_running = stop_agent(session_of(context).settings)
+    text = "The agent has stopped" if was_running else "No agent was running"
+    show(as_json, {"stopped": was_running}, text)
+
+
+@agent_group.command("status")
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Whether the agent runs, and its children; exit code 1 if it does not."""
+    from worker.agent import agent_status
+
+    found = agent_status(session_of(context).settings)
+    if found is None:
+        show(as_json, None, "No agent is running")
+        raise typer.Exit(REFUSED)
+    broker = "answers" if found.is_broker_alive else "does not answer"
+    workers = ", ".join(map(str, found.workers)) or "none"
+    text = f"Agent {found.pid}: the broker {broker}; workers: {workers}"
+    show(as_json, found.model_dump(), text)
+
+
+def worker(
+    context: typer.Context,
+    poll: Annotated[bool, typer.Option("--poll", help="Use no broker.")] = False,
+    parent: Parent = None,
+) -> None:
+    """Answer the queue until stopped."""
+    from worker.app import run_worker
+
+    run_worker(session_of(context).study, parent, poll)
+
+
+def scheduler(context: typer.Context, parent: Parent = None) -> None:
+    """Look for lost work and open nights until stopped; one at a time works."""
+    from marrow.queue import make_app, wake
+    from worker.processes import die_with_parent
+    from worker.scheduler import run as run_scheduler
+
+    if parent is not None:
+        die_with_parent(parent)
+    study = session_of(context).study
+    broker = study.settings.broker
+    app = None if broker is None else make_app(broker.get_secret_value())
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    run_scheduler(study, (lambda: None) if app is None else (lambda: wake(study, app)), stopped)

@@ -1,0 +1,108 @@
+"""Holding a piece: a heartbeat renews the lease as long as there is progress."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from marrow.errors import Cancelled, LeaseLost
+from marrow.records import Claim
+from marrow.study import Study
+from worker.claims import HEARTBEAT_S, LEASE_S, is_cancelled, renew
+
+STALLED_S = 120.0
+"""Without progress for so long the lease is no longer renewed: a decoder hangs."""
+STUCK_EXIT = 75
+"""Exit code of a worker that ends itself because a piece hangs; its supervisor starts anew."""
+
+log = logging.getLogger(__name__)
+
+
+def _exit_stuck() -> None:
+    os._exit(STUCK_EXIT)
+
+
+class Lease:
+    """A claim that is being worked on; `check()` between batches counts as progress.
+
+    Parameters
+    ----------
+    clock : callable
+        Monotonic seconds.
+    on_stuck : callable
+        Called once the lease of a stalled piece has run out; the default ends the process,
+        because a thread that hangs in a decoder cannot be stopped.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        held: Claim,
+        clock: Callable[[], float] = time.monotonic,
+        on_stuck: Callable[[], None] = _exit_stuck,
+    ) -> None:
+        self._study = study
+        self._held = held
+        self._clock = clock
+        self._on_stuck = on_stuck
+        self._progress = clock()
+        self._is_lost = False
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join(timeout=HEARTBEAT_S)
+
+    def check(self) -> None:
+        """To be called between batches.
+
+        Raises
+        ------
+        Cancelled
+            If somebody asked for the job to stop.
+        LeaseLost
+            If the piece belongs to another worker by now.
+        """
+        self._progress = self._clock()
+        if self._is_lost:
+            raise LeaseLost(f"Piece {self._held.number} of job {self._held.job_id} is lost")
+        if is_cancelled(self._study, self._held):
+            raise Cancelled(f"Job {self._held.job_id} is being cancelled")
+
+    def beat_once(self) -> bool:
+        """One heartbeat; False when there is nothing more to beat for."""
+        stalled_s = self._clock() - self._progress
+        if stalled_s > STALLED_S + LEASE_S:
+            log.error("No progress for %.0f s: this worker ends itself", stalled_s)
+            self._on_stuck()
+            return False
+        if stalled_s > STALLED_S:
+            return True
+        try:
+            self._is_lost = not renew(self._study, self._held)
+        except SQLAlchemyError as error:
+            # The database may be back before the lease runs out; if not, the fence decides.
+            log.warning("A heartbeat failed (%s)", type(error).__name__)
+        return not self._is_lost
+
+    def _beat(self) -> None:
+        while not self._done.wait(HEARTBEAT_S):
+            if not self.beat_once():
+                return

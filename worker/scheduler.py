@@ -1,0 +1,93 @@
+"""The reconciler: once a second it looks for what was lost, and for nights that begin or end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from marrow.catalogue import jobs
+from marrow.catalogue.schema import job, worker
+from marrow.records import FINISHED, Night
+from marrow.study import Study
+from marrow.windows import opening
+from worker.claims import recover_expired
+
+EVERY_S = 1.0
+FORGET_WORKERS_S = 7 * 86_400.0
+_LOCK_KEY = 0x7363686564
+"""PostgreSQL advisory lock of the one scheduler: 'sched' in ASCII."""
+
+log = logging.getLogger(__name__)
+
+
+def tick(study: Study) -> None:
+    """One look: lost leases, cancelled jobs that nobody holds, nights that are over."""
+    recover_expired(study)
+    with study.database.read() as connection:
+        at = study.database.now(connection)
+        is_cancelling = job.c.state == "cancelling"
+        is_over = job.c.state.not_in(FINISHED) & (job.c.closes_at <= at)
+        due = connection.execute(select(job.c.id).where(is_cancelling | is_over)).first()
+    if due is None:
+        return
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        for job_id in connection.execute(select(job.c.id).where(is_cancelling)).scalars().all():
+            jobs.close_if_over(connection, at, job_id)
+        for row in connection.execute(select(job.c.id, job.c.night).where(is_over)).all():
+            opens_at, closes_at = opening(Night.model_validate(row.night), at)
+            connection.execute(
+                update(job).where(job.c.id == row.id).values(opens_at=opens_at, closes_at=closes_at)
+            )
+            jobs.append_event(connection, at, row.id, "note", {"text": "waits for the next night"})
+
+
+def run(study: Study, wake: Callable[[], object], stop: threading.Event) -> None:
+    """Look every second until `stop`; a second scheduler waits for the first one's end."""
+    with _alone(study, stop) as is_alone:
+        if not is_alone:
+            return
+        _forget_workers(study)
+        while not stop.is_set():
+            try:
+                tick(study)
+                wake()
+            except SQLAlchemyError as error:
+                log.warning("The database does not answer (%s)", type(error).__name__)
+            stop.wait(EVERY_S)
+
+
+def _forget_workers(study: Study) -> None:
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        connection.execute(delete(worker).where(worker.c.seen_at < at - FORGET_WORKERS_S))
+
+
+@contextmanager
+def _alone(study: Study, stop: threading.Event) -> Iterator[bool]:
+    """Wait until this is the only scheduler of the study; False if stopped before that."""
+    if study.database.is_sqlite:
+        lock = FileLock(study.settings.home / "scheduler.lock")
+        while not stop.is_set():
+            try:
+                with lock.acquire(timeout=EVERY_S):
+                    yield True
+                    return
+            except Timeout:
+                continue
+        yield False
+        return
+    with study.database.engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        ask = text("SELECT pg_try_advisory_lock(:key)")
+        while not connection.execute(ask, {"key": _LOCK_KEY}).scalar_one():
+            if stop.wait(EVERY_S):
+                yield False
+                return
+        yield True
