@@ -76,7 +76,8 @@ def test_no_module_outgrows_a_reader() -> None:
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"{statement}; import sys; print(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    names = "{name.partition('.')[0] for name in sys.modules}"
+    code = f"{statement}; import sys; print(' '.join({names}))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from marrow.cli import REFUSED, AsJson, session_of, show
-from marrow.demo import run_demo
 from marrow.doctor import Finding, examine
 
 
@@ -36,6 +35,8 @@ def demo(
     patients: Annotated[int, typer.Option(help="Synthetic patients per diagnosis.")] = 20,
 ) -> None:
     """The main job from end to end on synthetic smears: train, classify, look."""
+    from marrow.demo import run_demo  # draws and computes: not for every `marrow --help`
+
     run_demo(folder.absolute(), patients)
 
 

@@ -1,0 +1,113 @@
+"""The command as a person meets it: exit codes, one clear line on stderr, JSON for machines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from marrow.client import Client
+from marrow.exporting import NOTICE, harmless, write_job_csv
+from marrow.settings import Settings
+from marrow.study import Study
+
+ROOT = Path(__file__).parents[2]
+
+
+def marrow(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "marrow", "--home", str(home), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    assert marrow(tmp_path / "home", "init").returncode == 0
+    return tmp_path / "home"
+
+
+def write_smear(path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_refused_input_is_one_line_and_exit_code_1(home: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("init",),
+        ("init", "--scheme", str(tmp_path / "none.toml")),
+        ("follow", "7"),
+        ("classify",),
+        ("train", "--weights", str(tmp_path / "none.pth")),
+        ("models", "show", "m3"),
+    ):
+        done = marrow(home, *arguments)
+        assert done.returncode == 1, arguments
+        assert done.stderr.startswith("marrow: "), arguments
+        assert len(done.stderr.strip().splitlines()) == 1, arguments
+
+
+def test_wrong_usage_is_exit_code_2(home: Path) -> None:
+    for arguments in (("classify", "--model", "best"), ("train", "--loss-weights", "1:2:3")):
+        done = marrow(home, *arguments)
+        assert done.returncode == 2, arguments
+        assert "Traceback" not in done.stderr
+
+
+def test_import_lists_what_it_refused(home: Path, tmp_path: Path) -> None:
+    good, bad = write_smear(tmp_path / "a.png"), tmp_path / "b.png"
+    bad.write_bytes(b"no image")
+    done = marrow(home, "import", str(good), str(bad), "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["added"] == 1
+    assert len(report["refused"]) == 1
+    assert report["refused"][0].startswith("b.png: ")
+
+
+def test_doctor_is_content_with_a_new_study(home: Path) -> None:
+    done = marrow(home, "doctor", "--json")
+    findings = {one["what"]: one for one in json.loads(done.stdout)}
+    assert done.returncode == 0, done.stdout
+    assert findings["database"]["found"].startswith("SQLite, ok")
+
+
+def test_results_have_a_row_for_each_file(home: Path, tmp_path: Path, add_model: object) -> None:
+    good, bad = write_smear(tmp_path / "=cmd.png"), tmp_path / "b.png"
+    bad.write_bytes(b"no image")
+    study = Study.open(Settings.read(home))
+    client = Client(study, start_agent=lambda _: None)
+    report = client.import_smears([good, bad])
+    assert callable(add_model)
+    add_model(study)
+    job = client.submit(report.smear_ids)
+    write_job_csv(study, job.id, report.refused, tmp_path / "results.csv")
+    study.close()
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["file"]).name for row in rows] == ["=cmd.png", "b.png"]
+    assert all(len(row["sha256"]) == 64 for row in rows)
+    assert rows[1]["error"]
+    assert {row["notice"] for row in rows} == {NOTICE}
+    assert list(rows[0])[4:11] == [
+        "mds",
+        "mds_p_other",
+        "mds_p_MDS",
+        "diagnosis",
+        "diagnosis_p_AA",
+        "diagnosis_p_MDS",
+        "diagnosis_p_AML",
+    ]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert harmless(text) == f"'{text}"
+    assert harmless("P-17") == "P-17"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from marrow.errors import BadSettings
+from marrow.settings import Settings
+
+
+def test_without_settings_one_machine_has_all(tmp_path: Path) -> None:
+    settings = Settings.read(tmp_path)
+    assert settings.is_single_machine
+    assert settings.database_url == f"sqlite:///{tmp_path.as_posix()}/catalogue.sqlite"
+    assert settings.store_folder == tmp_path / "store"
+
+
+def test_the_environment_wins_over_the_file_and_the_option_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marrow.toml").write_text('reader = "file"\nthreads = 3\n[roots]\nsmears = "/a"\n')
+    monkeypatch.setenv("MARROW_READER", "environment")
+    monkeypatch.setenv("MARROW_HOME", str(tmp_path / "elsewhere"))
+    settings = Settings.read(tmp_path)
+    assert (settings.reader, settings.threads) == ("environment", 3)
+    assert settings.roots == {"smears": Path("/a")}
+    assert Settings.read().home == tmp_path / "elsewhere"
+
+
+def test_passwords_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARROW_DATABASE", "postgresql://marrow:hidden@db/marrow")
+    monkeypatch.setenv("MARROW_BROKER", "redis://:hidden@broker/0")
+    settings = Settings.read(tmp_path)
+    assert not settings.is_single_machine
+    assert "hidden" not in repr(settings) + str(settings.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("MARROW_ROOTS", '{"local": "/a"}', "reserved name"),
+        ("MARROW_THREADS", "0", "threads"),
+        ("MARROW_AGENT_IDLE_S", "soon", "agent_idle_s"),
+    ],
+)
+def test_a_bad_setting_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, fault: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings, match=fault):
+        Settings.read(tmp_path)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "marrow.toml").write_text("threads = \n")
+    with pytest.raises(BadSettings, match=r"marrow\.toml"):
+        Settings.read(tmp_path)

@@ -1,0 +1,54 @@
+"""Runs the whole suite: everything without a display at once, then each viewer file by itself.
+
+A crash of the graphics driver ends the process that has it, so every file of viewer tests gets
+a process of its own, under a virtual display where there is no real one. Without any display
+they are left out with a line that says so, or fail where MARROW_TEST_VIEWER=required.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+SCREEN = "-screen 0 1600x1000x24"
+NO_TESTS = 5
+"""pytest's exit code when nothing was collected."""
+
+
+def main() -> int:
+    pytest = [sys.executable, "-m", "pytest", "-q"]
+    failed = []
+    if _run([*pytest, "-m", "not viewer", str(TESTS)]) != 0:
+        failed.append("tests without a display")
+    display = _display()
+    if display is None:
+        print("viewer tests left out: there is no display and no xvfb-run (apt install xvfb)")
+        return 1 if failed or os.environ.get("MARROW_TEST_VIEWER") == "required" else 0
+    for path in sorted(TESTS.glob("napari_marrow/test_*.py")):
+        if "mark.viewer" not in path.read_text(encoding="utf-8"):
+            continue
+        print(f"\n{path.name}, in a process of its own", flush=True)
+        if _run([*display, *pytest, "-m", "viewer", str(path)]) not in {0, NO_TESTS}:
+            failed.append(path.name)
+    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall parts passed")
+    return 1 if failed else 0
+
+
+def _display() -> list[str] | None:
+    """What to put before a command so that it has a display; None if there is no way."""
+    if sys.platform in {"win32", "darwin"} or os.environ.get("DISPLAY"):
+        return []
+    xvfb = shutil.which("xvfb-run")
+    return None if xvfb is None else [xvfb, "-a", "-s", SCREEN]
+
+
+def _run(command: list[str]) -> int:
+    return subprocess.run(command, check=False, cwd=TESTS.parent).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
