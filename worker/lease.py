@@ -19,6 +19,8 @@ from worker.claims import HEARTBEAT_S, LEASE_S, is_cancelled, renew
 
 STALLED_S = 120.0
 """Without progress for so long the lease is no longer renewed: a decoder hangs."""
+LOOK_EVERY_S = 0.2
+"""How often `check` asks the database for a cancel, however small the batches."""
 STUCK_EXIT = 75
 """Exit code of a worker that ends itself because a piece hangs; its supervisor starts anew."""
 
@@ -53,6 +55,7 @@ class Lease:
         self._clock = clock
         self._on_stuck = on_stuck
         self._progress = clock()
+        self._looked = float("-inf")
         self._is_lost = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -83,6 +86,9 @@ class Lease:
         self._progress = self._clock()
         if self._is_lost:
             raise LeaseLost(f"Piece {self._held.number} of job {self._held.job_id} is lost")
+        if self._progress - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = self._progress
         if is_cancelled(self._study, self._held):
             raise Cancelled(f"Job {self._held.job_id} is being cancelled")
 

@@ -1,0 +1,1 @@
+"""The machine room: what runs beside the viewer and answers the queue."""

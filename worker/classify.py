@@ -1,0 +1,274 @@
+"""Smears in, predictions out; knows neither the queue nor the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from marrow.errors import MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
+from marrow.images import SmearImage, open_smear
+from marrow.records import Answer, AnswerMap, HeadAnswer, Outcome, Region
+from marrow.schemes import Scheme
+from marrow.tiles import Tiles, read_tile, tile_grid, usable_area
+from training.checkpoints import ModelCard
+from training.network import MultiHeadNetwork
+from training.preprocess import fit_image
+from worker.ahead import ahead
+from worker.forward import ForwardPass, choose_device
+
+Pixels = npt.NDArray[np.uint8]
+FloatMap = npt.NDArray[np.float16]
+
+_OF_ONE_SMEAR = (NotASmear, UnreadableSmear, UnreachableSmear)
+"""Errors that end one smear; all others, Cancelled and LeaseLost among them, end the piece."""
+
+_NOT_FINITE = "the model gives no finite probability for it; train or choose another model"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A smear to be classified, and where this host sees it."""
+
+    smear_id: int
+    path: Path
+    regions: tuple[Region, ...] = ()
+    """Roles `use` and `exclude` define the usable area of a slide; a field takes no notice."""
+    is_slide: bool | None = None
+    """Whether it is worked on by tiles; None: as the image itself suggests."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A decoded field, waiting for its batch."""
+
+    request: Request
+    pixels: Pixels
+    extent_px: tuple[int, int]
+    """Height and width of level 0."""
+
+
+class Classifier:
+    """A loaded model on one device.
+
+    Parameters
+    ----------
+    network : MultiHeadNetwork
+        Taken over: moved to the device, in eval mode.
+    card : ModelCard
+        Its scheme, preprocessing and precision count.
+    device : str
+        `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+    batch_size : int or None
+        Images in one forward pass; None: 64 on a GPU, 8 on a CPU. Halved for good when the
+        device runs out of memory.
+    threads : int
+        Decode and resize ahead of the model.
+    """
+
+    def __init__(
+        self,
+        network: MultiHeadNetwork,
+        card: ModelCard,
+        device: str = "auto",
+        batch_size: int | None = None,
+        threads: int = 2,
+    ) -> None:
+        self.card = card
+        self.threads = threads
+        self._forward = ForwardPass(network, card, choose_device(device), batch_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self._forward.device
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass."""
+        return self._forward.batch_size
+
+    def classify(
+        self, requests: Iterable[Request], check: Callable[[], None] = lambda: None
+    ) -> Iterator[Outcome]:
+        """One outcome per request, in their order, each as soon as its batch is done.
+
+        Parameters
+        ----------
+        requests : iterable of Request
+            Taken up as the work goes on, a little ahead of it.
+        check : callable
+            Called before each batch; may raise Cancelled or LeaseLost, which passes
+            through once the threads have ended.
+
+        Yields
+        ------
+        Outcome
+            A smear that cannot be read has an error; the others go on.
+        """
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+        try:
+            with closing(ahead(pool, self._prepare, requests, 2 * self.batch_size)) as prepared:
+                yield from self._in_batches(prepared, pool, check)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _in_batches(
+        self,
+        prepared: Iterable[_Field | Request | Outcome],
+        pool: ThreadPoolExecutor,
+        check: Callable[[], None],
+    ) -> Iterator[Outcome]:
+        # Fields until their batch is full, and between them what failed, in order.
+        waiting: list[_Field | Outcome] = []
+        for smear in prepared:
+            if isinstance(smear, Request):
+                yield from self._fields(waiting, check)
+                waiting = []
+                yield self._slide(smear, pool, check)
+                continue
+            waiting.append(smear)
+            if sum(isinstance(one, _Field) for one in waiting) in (0, self.batch_size):
+                yield from self._fields(waiting, check)
+                waiting = []
+        yield from self._fields(waiting, check)
+
+    def _prepare(self, request: Request) -> _Field | Request | Outcome:
+        """In a thread: a field's pixels; a slide's request as it is; or why it failed."""
+        try:
+            with open_smear(request.path) as image:
+                is_slide = image.is_slide if request.is_slide is None else request.is_slide
+                if is_slide:
+                    return request
+                pixels = fit_image(image.whole(), self.card.preprocessing.input_px)
+                return _Field(request, pixels, image.levels[0])
+        except _OF_ONE_SMEAR as error:
+            return _failed(request, error)
+
+    def _fields(
+        self, waiting: Sequence[_Field | Outcome], check: Callable[[], None]
+    ) -> Iterator[Outcome]:
+        """Outcomes of one batch of fields, and of what failed between them."""
+        check()
+        fields = [one for one in waiting if isinstance(one, _Field)]
+        outcomes: Iterator[Outcome] = iter(())
+        if fields:
+            scores = self._forward([field.pixels for field in fields], with_evidence=True)
+            outcomes = map(self._field_outcome, fields, scores.probabilities, scores.maps)
+        for one in waiting:
+            yield next(outcomes) if isinstance(one, _Field) else one
+
+    def _field_outcome(
+        self, field: _Field, probabilities: npt.NDArray[np.float32], evidence: FloatMap
+    ) -> Outcome:
+        _, rows, columns = evidence.shape
+        cell_px = (field.extent_px[0] / rows, field.extent_px[1] / columns)
+        return self._outcome(field.request, probabilities, "activation", evidence, cell_px)
+
+    def _slide(
+        self, request: Request, pool: ThreadPoolExecutor, check: Callable[[], None]
+    ) -> Outcome:
+        """Mean over the tiles of the usable area, read in threads and never all held."""
+        check()
+        try:
+            with open_smear(request.path) as image:
+                tiles = self._tiles(image, request)
+                tile_scores = self._tile_scores(image, tiles, pool, check)
+        except _OF_ONE_SMEAR as error:
+            return _failed(request, error)
+        mean = tile_scores.mean(axis=0, dtype=np.float64)
+        values = np.full((mean.size, *tiles.grid), np.nan, np.float16)
+        values[:, tiles.index[:, 0], tiles.index[:, 1]] = tile_scores.T
+        few = len(tile_scores) < self.card.training.tiles_per_slide
+        cell_px = (float(tiles.size_px), float(tiles.size_px))
+        return self._outcome(request, mean, "tiles", values, cell_px, ("few-tiles",) * few)
+
+    def _tiles(self, image: SmearImage, request: Request) -> Tiles:
+        use, exclude = (
+            [np.array(region.polygon) for region in request.regions if region.role == role]
+            for role in ("use", "exclude")
+        )
+        preprocessing = self.card.preprocessing
+        tiles = tile_grid(
+            image,
+            preprocessing.input_px,
+            preprocessing.field_of_view_um,
+            usable_area(image, use, exclude),
+        )
+        if len(tiles) == 0:
+            raise NotASmear(
+                request.path,
+                "has no usable area for a single tile; mark a `use` region, or remove `exclude`",
+            )
+        return tiles
+
+    def _tile_scores(
+        self, image: SmearImage, tiles: Tiles, pool: ThreadPoolExecutor, check: Callable[[], None]
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities of each tile, (N, classes over all heads)."""
+        input_px = self.card.preprocessing.input_px
+
+        def read(position: npt.NDArray[np.int64]) -> Pixels:
+            return read_tile(image, position, tiles.size_px, input_px)
+
+        scores = []
+        with closing(ahead(pool, read, tiles.positions, 2 * self.batch_size)) as pictures:
+            while batch := list(islice(pictures, self.batch_size)):
+                check()
+                scores.append(self._forward(batch, with_evidence=False).probabilities)
+        return np.concatenate(scores)
+
+    def _outcome(
+        self,
+        request: Request,
+        probabilities: npt.NDArray[np.floating[Any]],
+        kind: Literal["activation", "tiles"],
+        values: FloatMap,
+        cell_px: tuple[float, float],
+        flags: tuple[str, ...] = (),
+    ) -> Outcome:
+        if not np.isfinite(probabilities).all():
+            return Outcome(request.smear_id, None, None, f"{request.path.name}: {_NOT_FINITE}")
+        stored = AnswerMap(
+            kind,
+            values.astype("<f2").tobytes(),
+            values.shape,
+            cell_px,
+        )
+        return Outcome(
+            request.smear_id, answer_of(self.card.scheme, probabilities, flags), stored, None
+        )
+
+
+def answer_of(
+    scheme: Scheme, probabilities: npt.NDArray[np.floating[Any]], flags: tuple[str, ...] = ()
+) -> Answer:
+    """The answer to each head, flagged `heads-disagree` where the calls contradict the scheme.
+
+    Parameters
+    ----------
+    probabilities : (classes over all heads,), in the scheme's order
+    flags : tuple of str
+        What is known already.
+    """
+    heads = []
+    start = 0
+    for head in scheme.heads:
+        own = [float(p) for p in probabilities[start : start + len(head.classes)]]
+        start += len(head.classes)
+        call = head.classes[int(np.argmax(own))]
+        heads.append(HeadAnswer(head=head.name, call=call, probabilities=tuple(own)))
+    disagree = scheme.is_contradicted_by({answer.head: answer.call for answer in heads})
+    return Answer(heads=tuple(heads), flags=flags + ("heads-disagree",) * disagree)
+
+
+def _failed(request: Request, error: MarrowError) -> Outcome:
+    return Outcome(request.smear_id, None, None, str(error))
