@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -183,16 +182,24 @@ def _spawn_agent(home: Path) -> None:
     if not has_worker_installed():
         return
     command = [sys.executable, "-m", "marrow", "--home", str(home), "agent", "run"]
-    detached: dict[str, object] = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
-    subprocess.Popen(  # noqa: S603 -- our own interpreter and module, no shell
-        command,
+    # Through a launcher that ends at once: the agent is nobody's child, so that nobody has to
+    # wait for its end, and a terminal's Ctrl-C does not reach it.
+    subprocess.run(  # noqa: S603 -- our own interpreter and module, no shell
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command],
+        check=True,
+        cwd=home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        cwd=os.path.expanduser("~"),
-        **detached,  # type: ignore[call-overload]
     )
+
+
+_LAUNCHER = """
+import subprocess, sys
+detached = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
+subprocess.Popen(sys.argv[1:], **detached)
+"""
