@@ -1,4 +1,4 @@
-"""`marrow train`."""
+"""`marrow train` and `marrow models fetch`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 
 from marrow.catalogue import models
 from marrow.cli import REFUSED, AsJson, session_of, show
+from marrow.client import has_worker_installed
 from marrow.commands.jobs import summary, wait_for
-from marrow.commands.models import figures_text
+from marrow.commands.models import figures_text, group
 from marrow.errors import BadModel
 from marrow.records import ModelRecord, TrainingSpec, Tune
 from marrow.schemes import Scheme
@@ -19,8 +20,9 @@ from marrow.study import Study
 
 
 def register(app: typer.Typer) -> None:
-    """Add this subcommand."""
+    """Add these subcommands."""
     app.command("train")(train)
+    group.command("fetch")(fetch)
 
 
 def train(
@@ -75,6 +77,19 @@ def train(
     show(as_json, values, text)
     if job.state != "done":
         raise typer.Exit(REFUSED)
+
+
+def fetch(
+    backbone: Annotated[str, typer.Argument(help="A torchvision classification network.")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a network's ImageNet weights, once, for `train --weights imagenet`."""
+    if not has_worker_installed():
+        raise BadModel('Weights need torchvision: pip install "napari-marrow[worker]"')
+    from training.weights import fetch_imagenet  # torch: not for every `marrow --help`
+
+    path = fetch_imagenet(backbone, progress=not as_json)
+    show(as_json, {"file": str(path)}, f"Downloaded {path}")
 
 
 def weights_source(weights: str) -> tuple[str, str | None]:

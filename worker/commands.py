@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from marrow.cli import REFUSED, AsJson, session_of, show
+from marrow.client import has_worker_installed
+from marrow.errors import BadSettings
 
 agent_group = typer.Typer(help="The single machine's own broker, worker and scheduler.")
 
@@ -75,6 +77,8 @@ def worker(
     parent: Parent = None,
 ) -> None:
     """Answer the queue until stopped."""
+    if not has_worker_installed():
+        raise BadSettings('A worker needs torch: pip install "napari-marrow[worker]"')
     from worker.app import run_worker
 
     run_worker(session_of(context).study, parent, poll)
