@@ -1,0 +1,1 @@
+"""The science: networks, preprocessing, checkpoints, training and evaluation."""

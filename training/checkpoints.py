@@ -1,0 +1,232 @@
+"""Models and training states on disk: safetensors and JSON, never a pickle, never half."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import Field, ValidationError
+
+from marrow.errors import BadModel
+from marrow.records import Precision, Record, TrainingSpec
+from marrow.schemes import Scheme, first_fault
+from training.network import MultiHeadNetwork, build_network
+from training.preprocess import Preprocessing
+
+WEIGHTS_NAME = "weights.safetensors"
+CARD_NAME = "card.json"
+
+MAX_CARD_BYTES = 16 * 1024**2
+"""A card lists the patients of each side: 16 MB hold some hundred thousand."""
+MAX_HEADER_BYTES = 8 * 1024**2
+"""A header takes about 100 bytes a tensor, and the largest backbone has some 2,000; a
+training state has three times that, and its facts."""
+
+_FACTS = "facts"
+
+
+class ModelCard(Record):
+    """What a model is, how it was made, and what it was trained on."""
+
+    scheme: Scheme
+    backbone: str
+    preprocessing: Preprocessing
+    preprocessing_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    weights_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    """Of weights.safetensors; empty until `save_model` has written it."""
+    data_sha256: str
+    """Over the identities and labels of the training smears."""
+    training: TrainingSpec
+    split: dict[str, tuple[str, ...]]
+    """Patients (pseudonyms) of each side: `train`, `test` ..."""
+    versions: dict[str, str]
+    """Of marrow, torch, torchvision and python."""
+    figures: dict[str, Any]
+    """Results with their n, unit and interval."""
+    precision: Precision = "fp32"
+    parity: dict[str, float] | None = None
+    """Measured agreement of bf16 with fp32; None: not measured."""
+    created: str
+    """ISO 8601, UTC."""
+    notes: tuple[str, ...] = ()
+    """Sentences for a reader: which initial weights, what was dropped."""
+
+
+def save_model(folder: Path, network: MultiHeadNetwork, card: ModelCard) -> ModelCard:
+    """Write a model's folder; gives back the card with the hash of its weights.
+
+    The weights are replaced first and the card, which names their hash, last: a crash
+    between the two leaves a folder that `load_model` refuses.
+    """
+    stored = safetensors.torch.save(_on_cpu(network.state_dict()))
+    complete = card.model_copy(update={"weights_sha256": hashlib.sha256(stored).hexdigest()})
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / WEIGHTS_NAME, stored)
+    _replace(folder / CARD_NAME, complete.model_dump_json(indent=1).encode())
+    return complete
+
+
+def load_model(folder: Path, sha256: str | None = None) -> tuple[MultiHeadNetwork, ModelCard]:
+    """The network, on the CPU and in eval mode, and its card.
+
+    Parameters
+    ----------
+    folder : Path
+        With weights.safetensors and card.json.
+    sha256 : str or None
+        What the weights' hash must be (from the catalogue); None: what the card says.
+
+    Raises
+    ------
+    BadModel
+        If a file is missing, altered, too large, or does not fit the card.
+    """
+    card = _read_card(folder / CARD_NAME)
+    path = folder / WEIGHTS_NAME
+    if not card.weights_sha256 or sha256 not in (None, card.weights_sha256):
+        raise BadModel(
+            f"{folder}: the card names weights {card.weights_sha256 or 'without a hash'}, "
+            f"wanted {sha256 or 'a SHA-256'}; train or copy the model again"
+        )
+    # On the meta device nothing is allocated before the file is known to fit.
+    with torch.device("meta"):
+        network = build_network(card.backbone, card.scheme, card.training.dropout, seed=0)
+    _check_tensors(path, network.state_dict())
+    tensors = _read_checked(path, card.weights_sha256)[0]
+    network.load_state_dict(tensors, assign=True)
+    return network.eval(), card
+
+
+def save_state(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> str:
+    """Write what a training run needs to go on; gives back the file's SHA-256 in hex.
+
+    `facts` must be JSON. The file appears whole or not at all, and is on the disk when this
+    returns.
+    """
+    # One entry alone: safetensors writes several in an order that differs from run to run.
+    metadata = {_FACTS: json.dumps(facts, sort_keys=True, allow_nan=False)}
+    stored = safetensors.torch.save(_on_cpu(tensors), metadata=metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, stored)
+    return hashlib.sha256(stored).hexdigest()
+
+
+def load_state(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors, on the CPU, and facts as `save_state` wrote them.
+
+    Raises
+    ------
+    BadModel
+        If the file is missing or altered.
+    """
+    _read_header(path)
+    tensors, metadata = _read_checked(path, sha256)
+    facts = json.loads(metadata.get(_FACTS, "null"))
+    if not isinstance(facts, dict):
+        raise BadModel(f"{path}: no training state (it holds no facts)")
+    return tensors, facts
+
+
+def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # Copies: safetensors takes neither channels-last nor tensors that share their memory.
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise BadModel(f"{path}: larger than {MAX_CARD_BYTES} bytes, which is no model card")
+        card = ModelCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read ({error.strerror}); is this a model?") from error
+    except ValidationError as error:
+        raise BadModel(f"{path}: no model card of this version ({first_fault(error)})") from error
+    if card.preprocessing.hash != card.preprocessing_hash:
+        raise BadModel(f"{path}: its preprocessing does not have the hash that it names")
+    return card
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file, once its declared sizes agree with the file's."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
+                raise BadModel(f"{path}: no safetensors file (it declares {length} header bytes)")
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, BadModel):
+            raise
+        raise BadModel(f"{path}: no safetensors file (its header cannot be read)") from error
+    if max(ends, default=0) != size - 8 - length:
+        raise BadModel(
+            f"{path}: declares {max(ends, default=0)} bytes of tensors and has {size - 8 - length}"
+        )
+    return dict(header)
+
+
+def _check_tensors(path: Path, wanted: Mapping[str, torch.Tensor]) -> None:
+    """Raise BadModel unless the file declares exactly these names, types and shapes."""
+    header = _read_header(path)
+    header.pop("__metadata__", None)
+    faults = [f"missing {name}" for name in wanted if name not in header]
+    faults += [f"unexpected {name}" for name in header if name not in wanted]
+    for name in wanted.keys() & header.keys():
+        declared = (header[name].get("dtype"), header[name].get("shape"))
+        tensor = wanted[name]
+        expected = ("I64" if tensor.dtype == torch.int64 else "F32", list(tensor.shape))
+        if declared != expected:
+            faults.append(f"{name} is {declared}, wanted {expected}")
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise BadModel(f"{path}: does not fit its card: {'; '.join(sorted(faults)[:3])}{more}")
+
+
+def _read_checked(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata, read once, of a file with that SHA-256."""
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read ({error.strerror})") from error
+    found = hashlib.sha256(stored).hexdigest()
+    if found != sha256:
+        raise BadModel(f"{path}: SHA-256 is {found}, wanted {sha256}; it was altered or cut short")
+    try:
+        tensors = safetensors.torch.load(stored)
+    except safetensors.SafetensorError as error:
+        raise BadModel(f"{path}: no safetensors file ({error})") from error
+    length = int.from_bytes(stored[:8], "little")
+    return tensors, json.loads(stored[8 : 8 + length]).get("__metadata__", {})
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put the file in place whole and on the disk, or not at all."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        with aside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
