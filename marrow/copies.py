@@ -22,6 +22,7 @@ def copy_asset(asset: Asset, folder: Path) -> tuple[Path, ...]:
         If a file cannot be read or the store cannot be written.
     """
     shelf = folder / asset.identity[:2]
+    targets: tuple[Path, ...]
     if len(asset.members) == 1:
         targets = (shelf / f"{asset.identity}{asset.path.suffix.lower()}",)
     else:

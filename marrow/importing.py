@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,14 @@ from marrow.study import Study
 BATCH = 200
 """Smears of one transaction: a smear and its labels are registered together or not at all."""
 
+PROBING_THREADS = 4
+"""Decoders let go of Python's lock; a network folder answers several at once."""
+
+SmearError = NotASmear | UnreadableSmear | UnreachableSmear
+
 _DESCRIPTION = ("patient", "slide", "site")
+_PROBE_PX = 64
+"""A field is decoded whole for a thumbnail; of a slide, its coarsest level."""
 PIXEL_SIZE_RANGE_UM = (0.02, 10.0)
 
 
@@ -45,6 +53,7 @@ class _Probed(NamedTuple):
     asset: Asset
     smear: NewSmear
     answers: dict[str, str]
+    warnings: tuple[str, ...]
 
 
 def import_smears(
@@ -72,18 +81,26 @@ def import_smears(
     warnings: list[tuple[str, str]] = []
     added = known = given = 0
     ids: list[int] = []
-    pending: list[_Probed] = []
-    for position, asset in enumerate(assets):
+
+    def probe(asset: Asset) -> _Probed | SmearError:
         try:
-            pending.append(_probe(study, asset, table, site, copy, warnings))
+            return _probe(study, asset, table, site, copy)
         except (NotASmear, UnreadableSmear, UnreachableSmear) as error:
-            problems.append(error)
-        if len(pending) == BATCH or position == len(assets) - 1:
-            counts = _register(study, pending, ids)
+            return error
+
+    with ThreadPoolExecutor(PROBING_THREADS) as pool:
+        for start in range(0, len(assets), BATCH):
+            probed: list[_Probed] = []
+            for number, found in enumerate(pool.map(probe, assets[start : start + BATCH])):
+                if isinstance(found, _Probed):
+                    probed.append(found)
+                    warnings += [(found.asset.path.name, text) for text in found.warnings]
+                else:
+                    problems.append(found)
+                if on_progress is not None:
+                    on_progress(start + number + 1, len(assets))
+            counts = _register(study, probed, ids)
             added, known, given = added + counts[0], known + counts[1], given + counts[2]
-            pending = []
-        if on_progress is not None:
-            on_progress(position + 1, len(assets))
     seen = {asset_path.resolve() for asset in assets for asset_path in asset.members}
     problems += [
         UnreachableSmear(path, f"named in {labels_csv.name}, but not among the imported files")
@@ -168,11 +185,11 @@ def _probe(
     table: dict[Path, LabelRow],
     site: str | None,
     copy: bool,
-    warnings: list[tuple[str, str]],
 ) -> _Probed:
-    """Open a smear far enough to know its form; its pixels are not decoded."""
+    """Open a smear and decode it once, so that a damaged one is told now and not tonight."""
     with open_smear(asset.path) as image:
-        warnings += [(asset.path.name, text) for text in image.warnings]
+        image.thumbnail(_PROBE_PX)
+        warnings = image.warnings
         height_px, width_px = image.levels[0]
         is_slide, pixel_size_um = image.is_slide, image.pixel_size_um
     said = next(
@@ -195,7 +212,7 @@ def _probe(
         pixel_size_um=said.pixel_size_um or pixel_size_um,
         **description,
     )
-    return _Probed(asset, new, said.answers)
+    return _Probed(asset, new, said.answers, warnings)
 
 
 def _register(study: Study, probed: list[_Probed], ids: list[int]) -> tuple[int, int, int]:

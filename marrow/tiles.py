@@ -13,6 +13,7 @@ from skimage.draw import polygon2mask
 
 from marrow.images import SmearImage
 from marrow.images.resize import resize
+from marrow.records import Region
 
 Mask = npt.NDArray[np.bool_]
 
@@ -54,6 +55,25 @@ class Tiles:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+
+def usable_tiles(
+    image: SmearImage, regions: Sequence[Region], tile_px: int, field_of_view_um: float | None
+) -> Tiles:
+    """The tiles of a slide that count, in training and in serving alike.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        `use` and `exclude` bound the usable area; those of a class say nothing about it.
+    tile_px, field_of_view_um
+        As in `tile_grid`.
+    """
+    use, exclude = (
+        [np.array(region.polygon) for region in regions if region.role == role]
+        for role in ("use", "exclude")
+    )
+    return tile_grid(image, tile_px, field_of_view_um, usable_area(image, use, exclude))
 
 
 def usable_area(

@@ -117,7 +117,7 @@ def is_cancelled(study: Study, held: Claim) -> bool:
     """Whether somebody asked for the job to stop."""
     with study.database.read() as connection:
         state = select(job.c.state).where(job.c.id == held.job_id)
-        return connection.execute(state).scalar_one() == "cancelling"
+        return bool(connection.execute(state).scalar_one() == "cancelling")
 
 
 def finish_smears(

@@ -18,7 +18,7 @@ from marrow.errors import MarrowError, NotASmear, UnreachableSmear, UnreadableSm
 from marrow.images import SmearImage, open_smear
 from marrow.records import Answer, AnswerMap, HeadAnswer, Outcome, Region
 from marrow.schemes import Scheme
-from marrow.tiles import Tiles, read_tile, tile_grid, usable_area
+from marrow.tiles import Tiles, read_tile, usable_tiles
 from training.checkpoints import ModelCard
 from training.network import MultiHeadNetwork
 from training.preprocess import fit_image
@@ -192,17 +192,9 @@ class Classifier:
         return self._outcome(request, mean, "tiles", values, cell_px, ("few-tiles",) * few)
 
     def _tiles(self, image: SmearImage, request: Request) -> Tiles:
-        use, exclude = (
-            [np.array(region.polygon) for region in request.regions if region.role == role]
-            for role in ("use", "exclude")
-        )
         preprocessing = self.card.preprocessing
-        tiles = tile_grid(
-            image,
-            preprocessing.input_px,
-            preprocessing.field_of_view_um,
-            usable_area(image, use, exclude),
-        )
+        size_px, field_um = preprocessing.input_px, preprocessing.field_of_view_um
+        tiles = usable_tiles(image, request.regions, size_px, field_um)
         if len(tiles) == 0:
             raise NotASmear(
                 request.path,

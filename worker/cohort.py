@@ -8,7 +8,7 @@ from typing import NamedTuple
 from marrow.catalogue import labels, regions, smears
 from marrow.catalogue.smears import SmearFilter
 from marrow.errors import CannotSplit
-from marrow.records import TrainingSpec
+from marrow.records import Region, TrainingSpec
 from marrow.study import Study
 from training.dataset import LabelledSmear
 from training.splits import draw_test_patients, split
@@ -51,7 +51,7 @@ def _labelled(study: Study) -> tuple[list[LabelledSmear], Counter[str]]:
         agreed = labels.consensus(connection)
         found = smears.get(connection, smears.all_ids(connection, SmearFilter(labelled=True)))
         ids = [one.id for one in found]
-        drawn = {}
+        drawn: dict[int, list[Region]] = {}
         for start in range(0, len(ids), smears.IN_LIMIT):
             drawn |= regions.of_many(connection, ids[start : start + smears.IN_LIMIT])
     excluded: Counter[str] = Counter()

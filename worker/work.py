@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import select
-from training.fit import run_segment
 
 from marrow.catalogue import jobs, models, regions, smears
 from marrow.catalogue.schema import job_smear
@@ -22,6 +21,7 @@ from marrow.records import (
 )
 from marrow.study import Study
 from training.checkpoints import load_model
+from training.fit import run_segment
 from worker import claims
 from worker.classify import Classifier, Request
 from worker.cohort import cohort_of
