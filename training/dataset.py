@@ -1,0 +1,210 @@
+"""Labelled smears as the network sees them: whole fields, and tiles of slides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from marrow.errors import CannotSplit, NotASmear, UnreadableSmear
+from marrow.images import SmearImage, open_smear
+from marrow.records import Region, Smear
+from marrow.tiles import Tiles, read_tile, usable_tiles
+from training.preprocess import Preprocessing, fit_image, to_batch
+
+Pixels = npt.NDArray[np.uint8]
+
+DECODING_THREADS = 2
+"""Decoders and resizing let go of Python's lock; two keep ahead of any network on a CPU."""
+
+KEPT_BYTES = 512 * 1024**2
+"""Fitted pixels kept between epochs: 2,700 views of 256 x 256. Beyond it, decoded again."""
+
+
+@dataclass(frozen=True)
+class LabelledSmear:
+    """A smear, where this host sees it, and one answer per head of the scheme."""
+
+    smear: Smear
+    path: Path
+    answers: Mapping[str, str | None]
+    """Complete: every head of the scheme; None masks that head."""
+    regions: tuple[Region, ...] = ()
+
+
+class View(NamedTuple):
+    """What the network sees at once: a whole field, or one tile of a slide."""
+
+    smear: int
+    """Index into the sequence of smears, not an id."""
+    tile: int | None = None
+    """Number in the seeded choice of this slide's tiles; None: the whole field."""
+
+
+def patient_of(smear: Smear, smear_is_patient: bool) -> str:
+    """The patient's pseudonym; a smear without one is, if so told, its own patient.
+
+    A known patient always counts: two smears of one patient never become two patients.
+
+    Raises
+    ------
+    CannotSplit
+        If the smear has no patient and may not be one.
+    """
+    if smear.patient is not None:
+        return smear.patient
+    if not smear_is_patient:
+        raise CannotSplit(
+            f"{smear.name} has no patient; name its patient, "
+            "or say that each smear without one is its own (--smear-is-patient)"
+        )
+    return f"smear-{smear.identity[:16]}"
+
+
+def data_hash(smears: Iterable[LabelledSmear]) -> str:
+    """SHA-256, in hex, over the sorted (identity, answers) of the smears.
+
+    Two sets with the same hash hold the same pixels under the same answers, whatever their
+    ids, names and places.
+    """
+    rows = sorted([s.smear.identity, sorted(s.answers.items())] for s in smears)
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def views_of(smears: Sequence[LabelledSmear], tiles_per_slide: int) -> list[View]:
+    """All views, in the order of the smears: one of a field, `tiles_per_slide` of a slide.
+
+    No file is opened: a slide whose usable area holds fewer tiles gives fewer pictures.
+    """
+    return [
+        View(index, tile)
+        for index, labelled in enumerate(smears)
+        for tile in (range(tiles_per_slide) if labelled.smear.is_slide else (None,))
+    ]
+
+
+class Decoder:
+    """Turns views into pixels, in threads ahead of the network.
+
+    Parameters
+    ----------
+    smears : sequence of LabelledSmear
+        What `View.smear` points into.
+    preprocessing : Preprocessing
+        Its `input_px` and field of view.
+    seed : int
+        Chooses the tiles of each slide, together with the slide's identity.
+
+    Attributes
+    ----------
+    skipped : dict of int to str
+        Smear id and reason of each file that could not be decoded so far.
+    """
+
+    def __init__(
+        self, smears: Sequence[LabelledSmear], preprocessing: Preprocessing, seed: int
+    ) -> None:
+        self.smears = smears
+        self.preprocessing = preprocessing
+        self.seed = seed
+        self.skipped: dict[int, str] = {}
+        self._tiles: dict[int, tuple[Tiles, list[int]]] = {}
+        self._kept: dict[View, Pixels] = {}
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
+
+    def batches(
+        self, groups: Iterable[Sequence[View]]
+    ) -> Generator[tuple[list[int], torch.Tensor | None], None, None]:
+        """For each group of views: which of them could be read, and their pixels.
+
+        Yields
+        ------
+        list of int
+            Positions in the group, ascending. What is missing belongs to a file in
+            `skipped`, or to a slide with fewer tiles.
+        uint8 tensor (b, 3, S, S), or None if nothing could be read
+
+        Raises
+        ------
+        UnreachableSmear
+            If this host does not see a file: no reason to train without it.
+        """
+        with ThreadPoolExecutor(DECODING_THREADS) as pool:
+            waiting: deque[list[Future[Pixels | None]]] = deque()
+            try:
+                for group in groups:
+                    waiting.append([pool.submit(self._read, view) for view in group])
+                    if len(waiting) > 1:
+                        yield _gathered(waiting.popleft())
+                while waiting:
+                    yield _gathered(waiting.popleft())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, view: View) -> Pixels | None:
+        with self._lock:
+            if view in self._kept:
+                return self._kept[view]
+            if self.smears[view.smear].smear.id in self.skipped:
+                return None
+        labelled = self.smears[view.smear]
+        try:
+            with open_smear(labelled.path) as image:
+                pixels = self._pixels(image, view)
+        except (UnreadableSmear, NotASmear) as error:
+            with self._lock:
+                self.skipped[labelled.smear.id] = error.reason
+            return None
+        if pixels is not None:
+            self._keep(view, pixels)
+        return pixels
+
+    def _pixels(self, image: SmearImage, view: View) -> Pixels | None:
+        size = self.preprocessing.input_px
+        if view.tile is None:
+            return fit_image(image.whole(), size)
+        tiles, order = self._tiles_of(image, view.smear)
+        if view.tile >= len(order):
+            return None
+        return read_tile(image, tiles.positions[order[view.tile]], tiles.size_px, size)
+
+    def _tiles_of(self, image: SmearImage, index: int) -> tuple[Tiles, list[int]]:
+        """The slide's tiles, and all of their numbers in this run's seeded order."""
+        with self._lock:
+            if index in self._tiles:
+                return self._tiles[index]
+        labelled = self.smears[index]
+        size, field_um = self.preprocessing.input_px, self.preprocessing.field_of_view_um
+        tiles = usable_tiles(image, labelled.regions, size, field_um)
+        # The slide's own lot: what is chosen of it does not depend on the other smears.
+        lots = [
+            hashlib.sha256(f"{self.seed}:{labelled.smear.identity}:{row}:{column}".encode())
+            for row, column in tiles.index.tolist()
+        ]
+        order = sorted(range(len(tiles)), key=lambda number: lots[number].digest())
+        with self._lock:
+            return self._tiles.setdefault(index, (tiles, order))
+
+    def _keep(self, view: View, pixels: Pixels) -> None:
+        with self._lock:
+            if view not in self._kept and self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
+                self._kept[view] = pixels
+                self._kept_bytes += pixels.nbytes
+
+
+def _gathered(futures: list[Future[Pixels | None]]) -> tuple[list[int], torch.Tensor | None]:
+    pixels = [future.result() for future in futures]
+    read = [position for position, one in enumerate(pixels) if one is not None]
+    fitted = [one for one in pixels if one is not None]
+    return read, to_batch(fitted) if fitted else None

@@ -1,0 +1,100 @@
+"""Training in segments: each ends with a checkpoint, the last one with a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from marrow.records import CheckpointRef, SegmentPayload, TrainingSpec
+from marrow.schemes import Scheme
+from training.checkpoints import ModelCard
+from training.dataset import LabelledSmear
+from training.finish import finish
+from training.progress import prune, save_checkpoint
+from training.stages import TrainingRun
+from training.tally import EpochFigures
+from training.turn import Turn
+
+__all__ = ["EpochFigures", "SegmentEnd", "run_segment"]
+
+
+@dataclass
+class SegmentEnd:
+    """How a segment ended: with a checkpoint, or with a model (folder and card)."""
+
+    checkpoint: CheckpointRef | None
+    model_folder: Path | None
+    card: ModelCard | None
+
+
+def run_segment(
+    spec: TrainingSpec,
+    scheme: Scheme,
+    train: Sequence[LabelledSmear],
+    test: Sequence[LabelledSmear],
+    *,
+    store: Path,
+    run_folder: str,
+    payload: SegmentPayload,
+    attempt: int,
+    check: Callable[[], None],
+    should_yield: Callable[[], bool],
+    on_epoch: Callable[[EpochFigures], None],
+    budget_s: float = 600,
+    clock: Callable[[], float] = time.monotonic,
+) -> SegmentEnd:
+    """Train for at most `budget_s` and leave a checkpoint, or the finished model.
+
+    On one machine with one number of threads the model is the same, bit for bit, however
+    often and wherever its segments ended: the order of the batches is a function of
+    (seed, epoch), dropout of (seed, epoch, batch).
+
+    Parameters
+    ----------
+    train, test : sequence of LabelledSmear
+        In any order. The run keeps the answers that it began with; smears that come later
+        are left out of it.
+    store : Path
+        Checkpoints are written to `run_folder` below it, models to models/, features of
+        frozen trunks to features/.
+    run_folder : str
+        Posix path below the store.
+    payload : SegmentPayload
+        Its checkpoint, from the segment before, is where this one begins.
+    attempt : int
+        Part of the checkpoint's name: a worker that has lost its lease overwrites nothing.
+    check : callable
+        Called between batches; what it raises (Cancelled, LeaseLost) passes through, and
+        nothing is left behind.
+    should_yield : callable
+        Ends the segment after the batch at hand.
+    on_epoch : callable
+        Called at the end of each epoch; once more for the same epoch where a segment is
+        repeated.
+    budget_s, clock : float and callable
+        Seconds, by this clock. The segment ends after the first batch beyond them.
+
+    Raises
+    ------
+    CannotSplit
+        If a patient is on both sides.
+    UnreadableSmear
+        If no training smear can be read; single ones are skipped, and the card says why.
+    UnreachableSmear
+        If this host does not see a file.
+    BadModel, BadScheme
+        If weights or checkpoint are missing or altered, or do not fit; if the loss weights
+        do not fit the heads.
+    """
+    turn = Turn(check, should_yield, budget_s, clock)
+    prune(store, run_folder, payload)
+    run = TrainingRun(spec, scheme, train, test, store, payload)
+    for stage in (run.adapt, run.extract, lambda turn: run.fit(turn, on_epoch), run.examine):
+        if not stage(turn):
+            checkpoint = save_checkpoint(
+                store, run_folder, payload, attempt, run.network, run.optimizer, run.progress
+            )
+            return SegmentEnd(checkpoint, None, None)
+    return SegmentEnd(None, *finish(run, turn))

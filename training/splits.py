@@ -1,0 +1,176 @@
+"""Which patients are tested: drawn once per study, by patient, stratified by class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from marrow.errors import CannotSplit
+from marrow.records import Record
+from marrow.schemes import Scheme
+from training.dataset import LabelledSmear, patient_of
+
+_REDRAWS = 1000
+"""Draws tried until every class keeps a training patient; one is nearly always enough."""
+
+
+class Split(Record):
+    """Who trained a model and who tests it; no patient and no smear is on both sides."""
+
+    train_patients: tuple[str, ...]
+    test_patients: tuple[str, ...]
+    train_smears: tuple[int, ...]
+    """Ids of the smears, sorted."""
+    test_smears: tuple[int, ...]
+
+
+def patient_class(
+    smears: Iterable[LabelledSmear], scheme: Scheme, head: str | None = None
+) -> str | None:
+    """The class that most smears of one patient have; None if none of them has an answer.
+
+    Of equally frequent classes the first in the scheme's order. `head` None: the primary one.
+    """
+    asked = scheme.head(head or scheme.primary)
+    counts = Counter(smear.answers[asked.name] for smear in smears)
+    known = [name for name in asked.classes if counts[name]]
+    return max(known, key=lambda name: counts[name]) if known else None
+
+
+def draw_test_patients(
+    smears: Sequence[LabelledSmear],
+    scheme: Scheme,
+    share: float,
+    seed: int,
+    smear_is_patient: bool,
+) -> frozenset[str]:
+    """Patients of the test side, drawn apart in each class of the primary head.
+
+    The class of a patient is the one that most of the patient's smears have. Of a class
+    with n patients round(share * n) are drawn, at least 1 and at most n - 1; the only
+    patient of a class trains. Of patients without an answer to the primary head the same
+    share is drawn, possibly none. The draw orders patients by a hash of (seed, patient),
+    so that it is the same on every machine and under every version of numpy.
+
+    Parameters
+    ----------
+    share : float
+        Share of the patients, not of the smears, in (0, 1).
+    smear_is_patient : bool
+        A smear without patient is a patient of its own.
+
+    Raises
+    ------
+    CannotSplit
+        If smears have no patient and may not count as one, if a class of the primary head
+        has no patient, or if no class has two.
+    """
+    by_patient = _by_patient(smears, smear_is_patient)
+    strata: dict[str | None, list[str]] = {name: [] for name in scheme.head(scheme.primary).classes}
+    for patient, own in by_patient.items():
+        strata.setdefault(patient_class(own, scheme), []).append(patient)
+    _refuse_too_few(strata, scheme)
+    wanted = _classes_of(smears, scheme)
+    for redraw in range(_REDRAWS):
+        test = _draw(strata, share, seed, redraw)
+        kept = [s for p, own in by_patient.items() if p not in test for s in own]
+        if _classes_of(kept, scheme) == wanted:
+            return test
+    raise CannotSplit(
+        f"in none of {_REDRAWS} draws of {len(by_patient)} patients did every class of every head "
+        "keep a training patient; label more patients of the rarest classes"
+    )
+
+
+def split(
+    smears: Sequence[LabelledSmear], test_patients: frozenset[str], smear_is_patient: bool
+) -> tuple[list[LabelledSmear], list[LabelledSmear]]:
+    """Training and test smears, each in the order of their ids.
+
+    A patient who came after the draw trains: test patients never move.
+    """
+    ordered = sorted(smears, key=lambda smear: smear.smear.id)
+    is_test = [patient_of(s.smear, smear_is_patient) in test_patients for s in ordered]
+    train = [smear for smear, test in zip(ordered, is_test, strict=True) if not test]
+    return train, [smear for smear, test in zip(ordered, is_test, strict=True) if test]
+
+
+def split_of(
+    train: Sequence[LabelledSmear], test: Sequence[LabelledSmear], smear_is_patient: bool
+) -> Split:
+    """The record of a split, as it stands on the model's card.
+
+    Raises
+    ------
+    CannotSplit
+        If a patient is on both sides: the figures of such a model would be leakage.
+    """
+    patients = [
+        sorted({patient_of(s.smear, smear_is_patient) for s in side}) for side in (train, test)
+    ]
+    both = sorted(set(patients[0]) & set(patients[1]))
+    if both:
+        raise CannotSplit(
+            f"{len(both)} of {len(patients[1])} test patients also train; "
+            "draw the test patients anew and train on the others alone"
+        )
+    ids = [tuple(sorted(s.smear.id for s in side)) for side in (train, test)]
+    return Split(
+        train_patients=tuple(patients[0]),
+        test_patients=tuple(patients[1]),
+        train_smears=ids[0],
+        test_smears=ids[1],
+    )
+
+
+def _by_patient(
+    smears: Sequence[LabelledSmear], smear_is_patient: bool
+) -> dict[str, list[LabelledSmear]]:
+    lacking = sum(smear.smear.patient is None for smear in smears)
+    if lacking and not smear_is_patient:
+        raise CannotSplit(
+            f"{lacking} of {len(smears)} labelled smears have no patient; name their patients, "
+            "or say that each of these smears is its own patient (--smear-is-patient)"
+        )
+    grouped: dict[str, list[LabelledSmear]] = {}
+    for smear in smears:
+        grouped.setdefault(patient_of(smear.smear, smear_is_patient), []).append(smear)
+    return grouped
+
+
+def _refuse_too_few(strata: dict[str | None, list[str]], scheme: Scheme) -> None:
+    names = scheme.head(scheme.primary).classes
+    counts = ", ".join(f"{len(strata[name])} of {name}" for name in names)
+    if any(not strata[name] for name in names) or all(len(strata[name]) < 2 for name in names):
+        raise CannotSplit(
+            f"too few labelled patients to train and test on ({scheme.primary}: {counts}); "
+            "each class needs a patient, and two where it is to be tested"
+        )
+
+
+def _draw(
+    strata: dict[str | None, list[str]], share: float, seed: int, redraw: int
+) -> frozenset[str]:
+    test: set[str] = set()
+    for name, patients in strata.items():
+        count = round(share * len(patients))
+        if name is not None:
+            count = min(max(count, 1), len(patients) - 1)
+        order = sorted(patients, key=lambda p: _lot(seed, redraw, p))
+        test.update(order[:count])
+    return frozenset(test)
+
+
+def _lot(seed: int, redraw: int, patient: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{redraw}:{patient}".encode()).digest()
+
+
+def _classes_of(smears: Iterable[LabelledSmear], scheme: Scheme) -> set[tuple[str, str]]:
+    """Every (head, class) that at least one smear has."""
+    return {
+        (head.name, answer)
+        for smear in smears
+        for head in scheme.heads
+        if (answer := smear.answers[head.name]) is not None
+    }
