@@ -6,8 +6,9 @@ from collections import Counter
 from typing import NamedTuple
 
 from marrow.catalogue import labels, regions, smears
+from marrow.catalogue.labels import NOTHING_GIVEN
 from marrow.catalogue.smears import SmearFilter
-from marrow.errors import CannotSplit
+from marrow.errors import CannotSplit, UnreachableSmear
 from marrow.records import Region, TrainingSpec
 from marrow.study import Study
 from training.dataset import LabelledSmear
@@ -22,8 +23,14 @@ class Cohort(NamedTuple):
     excluded: Counter[str]
 
 
-def cohort_of(study: Study, spec: TrainingSpec) -> Cohort:
+def cohort_of(study: Study, spec: TrainingSpec, *, is_begun: bool = False) -> Cohort:
     """Read the labelled smears; the first run of a study draws its test patients.
+
+    Parameters
+    ----------
+    is_begun : bool
+        The run goes on from a checkpoint, which holds the answers that it began with. Then
+        smears without an answer come along too: somebody may have taken theirs back since.
 
     Raises
     ------
@@ -32,7 +39,7 @@ def cohort_of(study: Study, spec: TrainingSpec) -> Cohort:
     UnreachableSmear
         If this host does not see a smear: training without it would be another training.
     """
-    labelled, excluded = _labelled(study)
+    labelled, excluded = _labelled(study, is_begun)
     if not labelled:
         raise CannotSplit("No smear has a label: import a labels.csv, or label smears first")
     with study.database.read() as connection:
@@ -46,10 +53,11 @@ def cohort_of(study: Study, spec: TrainingSpec) -> Cohort:
     return Cohort(train, test, excluded)
 
 
-def _labelled(study: Study) -> tuple[list[LabelledSmear], Counter[str]]:
+def _labelled(study: Study, is_begun: bool) -> tuple[list[LabelledSmear], Counter[str]]:
+    shown = SmearFilter(labelled=None if is_begun else True)
     with study.database.read() as connection:
         agreed = labels.consensus(connection)
-        found = smears.get(connection, smears.all_ids(connection, SmearFilter(labelled=True)))
+        found = smears.get(connection, smears.all_ids(connection, shown))
         ids = [one.id for one in found]
         drawn: dict[int, list[Region]] = {}
         for start in range(0, len(ids), smears.IN_LIMIT):
@@ -57,12 +65,18 @@ def _labelled(study: Study) -> tuple[list[LabelledSmear], Counter[str]]:
     excluded: Counter[str] = Counter()
     labelled = []
     for one in found:
-        consensus = agreed[one.id]
+        consensus = agreed.get(one.id, NOTHING_GIVEN)
         if not consensus.answers:
             excluded.update(set(consensus.excluded.values()))
-            continue
+            if not is_begun:
+                continue
         answers = study.scheme.complete(consensus.answers)
-        path = study.file_of(one)
+        try:
+            path = study.file_of(one)
+        except UnreachableSmear:
+            if consensus.answers:
+                raise
+            continue
         labelled.append(LabelledSmear(one, path, answers, tuple(drawn.get(one.id, ()))))
     return labelled, excluded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 
@@ -127,7 +128,8 @@ class Bench:
         with self._study.database.read() as connection:
             spec = SweepSpec.model_validate(jobs.get(connection, held.job_id).spec)
         run = spec.runs[payload.run]
-        cohort = cohort_of(self._study, run)
+        cohort = cohort_of(self._study, run, is_begun=payload.checkpoint is not None)
+        run_folder = f"runs/j{held.job_id}-r{payload.run}"
         check()
         end = run_segment(
             run,
@@ -135,7 +137,7 @@ class Bench:
             cohort.train,
             cohort.test,
             store=self._study.store,
-            run_folder=f"runs/j{held.job_id}-r{payload.run}",
+            run_folder=run_folder,
             payload=payload,
             attempt=held.attempt,
             check=check,
@@ -157,6 +159,8 @@ class Bench:
             card=end.card.model_dump(mode="json"),
         )
         claims.finish_segment(self._study, held, payload, made)
+        # The model is stored and the row says so: its checkpoints have done their duty.
+        shutil.rmtree(self._study.store / run_folder, ignore_errors=True)
 
     def _person_waits(self) -> Callable[[], bool]:
         """Whether interactive work waits, asked of the database twice a second at most."""

@@ -24,6 +24,10 @@ class Consensus(NamedTuple):
     """Whether no answer was given after a prediction had been seen."""
 
 
+NOTHING_GIVEN = Consensus({}, {}, is_blind=True)
+"""Of a smear that nobody has labelled."""
+
+
 def give(
     connection: Connection,
     at: float,
