@@ -32,7 +32,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo's files go.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(help="Synthetic patients per diagnosis.")] = 20,
+    patients: Annotated[int, typer.Option(help="Synthetic patients per diagnosis.")] = 30,
 ) -> None:
     """The main job from end to end on synthetic smears: train, classify, look."""
     from marrow.demo import run_demo  # draws and computes: not for every `marrow --help`
