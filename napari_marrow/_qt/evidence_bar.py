@@ -1,0 +1,80 @@
+"""Which class's heatmap is drawn, and how strongly."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSlider, QWidget
+
+from marrow.schemes import Scheme
+from napari_marrow.session import Evidence
+
+
+class EvidenceBar(QWidget):
+    """A switch, a class and an opacity.
+
+    Signals
+    -------
+    chosen(object)
+        An `Evidence`.
+    shown_changed(bool)
+    opacity_changed(float)
+        0 to 1.
+    """
+
+    chosen = Signal(object)
+    shown_changed = Signal(bool)
+    opacity_changed = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._choices: tuple[Evidence, ...] = ()
+        self.switch = QCheckBox("Evidence")
+        self.switch.setChecked(True)
+        self.switch.setToolTip("Draw where the model found its evidence")
+        self.classes = QComboBox()
+        self.classes.setToolTip("Evidence for which answer")
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(70)
+        self.opacity.setToolTip("Opacity")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.switch)
+        row.addWidget(self.classes, 1)
+        row.addWidget(self.opacity, 1)
+        self.switch.toggled.connect(self.shown_changed)
+        self.classes.activated.connect(self._on_class_activated)
+        self.opacity.valueChanged.connect(lambda value: self.opacity_changed.emit(value / 100))
+
+    def set_scheme(self, scheme: Scheme) -> None:
+        """Offer the classes of all heads."""
+        self._choices = tuple(
+            Evidence(head.name, name) for head in scheme.heads for name in head.classes
+        )
+        with QSignalBlocker(self.classes):
+            self.classes.clear()
+            self.classes.addItems([f"{one.head}: {one.class_name}" for one in self._choices])
+
+    def setValue(self, evidence: Evidence | None) -> None:  # noqa: N802
+        """Show which class is drawn; None: no answer is shown."""
+        self.setEnabled(evidence is not None)
+        if evidence in self._choices:
+            self.classes.setCurrentIndex(self._choices.index(evidence))
+
+    def value(self) -> Evidence | None:
+        """The chosen class."""
+        index = self.classes.currentIndex()
+        return self._choices[index] if 0 <= index < len(self._choices) else None
+
+    def set_opacity(self, opacity: float) -> None:
+        """Show this opacity, 0 to 1."""
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(round(opacity * 100))
+
+    def set_shown(self, is_shown: bool) -> None:
+        """Show whether the heatmap is drawn."""
+        with QSignalBlocker(self.switch):
+            self.switch.setChecked(is_shown)
+
+    def _on_class_activated(self, index: int) -> None:
+        self.chosen.emit(self._choices[index])

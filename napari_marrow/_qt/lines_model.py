@@ -1,0 +1,178 @@
+"""A table of ready-made strings that grows in batches; sorting and paging are the database's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
+from qtpy.QtGui import QBrush, QColor
+
+from napari_marrow.lines import Column
+
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+_TROUBLE = QColor("#e4572e")
+"""Readable on napari's dark and light backgrounds."""
+
+
+class Line(Protocol):
+    """One row: as many strings as there are columns."""
+
+    @property
+    def cells(self) -> tuple[str, ...]: ...
+
+
+L = TypeVar("L", bound=Line)
+
+
+class LinesModel(QAbstractTableModel, Generic[L]):
+    """Rows of strings.
+
+    Signals
+    -------
+    wants_more()
+        The view was scrolled to the last row.
+    sort_wanted(str, bool)
+        A header was clicked: the column's sort key, and whether the order is descending.
+    edited(int, int, str)
+        A person typed another text: row, column, text. The model itself stays as it is.
+    """
+
+    wants_more = Signal()
+    sort_wanted = Signal(str, bool)
+    edited = Signal(int, int, str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._columns: tuple[Column, ...] = ()
+        self._lines: list[L] = []
+        self._editable: frozenset[int] = frozenset()
+        self._has_more = False
+
+    def set_columns(
+        self, columns: Sequence[Column], editable: frozenset[int] = frozenset()
+    ) -> None:
+        """Begin anew with these columns and no row."""
+        self.beginResetModel()
+        self._columns, self._editable = tuple(columns), editable
+        self._lines, self._has_more = [], False
+        self.endResetModel()
+
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, from the left."""
+        return self._columns
+
+    def line(self, row: int) -> L:
+        """The line in this row."""
+        return self._lines[row]
+
+    def lines(self) -> tuple[L, ...]:
+        """All lines, from the top."""
+        return tuple(self._lines)
+
+    def set_lines(self, lines: Sequence[L]) -> None:
+        """Show these rows from the top, keeping as many row numbers as there are."""
+        old, new = len(self._lines), len(lines)
+        if new < old:
+            self.beginRemoveRows(QModelIndex(), new, old - 1)
+            del self._lines[new:]
+            self.endRemoveRows()
+        elif new > old:
+            self.beginInsertRows(QModelIndex(), old, new - 1)
+            self._lines.extend(lines[old:])
+            self.endInsertRows()
+        if new and self._lines != list(lines):
+            self._lines = list(lines)
+            last = self.index(new - 1, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+    def insert_lines(self, at: int, lines: Sequence[L]) -> None:
+        """Insert rows above row `at`, in one batch."""
+        if lines:
+            self.beginInsertRows(QModelIndex(), at, at + len(lines) - 1)
+            self._lines[at:at] = lines
+            self.endInsertRows()
+
+    def append_lines(self, lines: Sequence[L]) -> None:
+        """Add rows at the end, in one batch."""
+        self.insert_lines(len(self._lines), lines)
+
+    def set_has_more(self, has_more: bool) -> None:
+        """Whether there are rows that were not read yet."""
+        self._has_more = has_more
+
+    # Qt's names from here on
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+        """Rows that were read."""
+        return 0 if parent.isValid() else len(self._lines)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+        """Columns."""
+        return 0 if parent.isValid() else len(self._columns)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """The cell's string, alignment or colour."""
+        if not index.isValid():
+            return None
+        line = self._lines[index.row()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            return line.cells[index.column()]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if self._columns[index.column()].is_number else _LEFT
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return getattr(line, "hint", "") or line.cells[index.column()] or None
+        if role == Qt.ItemDataRole.ForegroundRole and getattr(line, "error", None):
+            return QBrush(_TROUBLE)
+        return None
+
+    def headerData(  # noqa: N802
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = Qt.ItemDataRole.DisplayRole,
+    ) -> object:
+        """A column's title."""
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self._columns):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._columns[section].title
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if self._columns[section].is_number else _LEFT
+        return None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Selectable; editable in the columns that say so."""
+        flags = super().flags(index)
+        if index.isValid() and index.column() in self._editable:
+            flags |= Qt.ItemFlag.ItemIsEditable
+        return flags
+
+    def setData(  # noqa: N802
+        self, index: QModelIndex, value: object, role: int = Qt.ItemDataRole.EditRole
+    ) -> bool:
+        """Ask for another text; it appears when the catalogue has it."""
+        if role != Qt.ItemDataRole.EditRole or index.column() not in self._editable:
+            return False
+        if not index.isValid() or str(value) == self._lines[index.row()].cells[index.column()]:
+            return False
+        self.edited.emit(index.row(), index.column(), str(value))
+        return True
+
+    def canFetchMore(self, parent: QModelIndex) -> bool:  # noqa: N802
+        """Whether there are rows that were not read yet."""
+        return not parent.isValid() and self._has_more
+
+    def fetchMore(self, parent: QModelIndex) -> None:  # noqa: N802
+        """Ask for more rows; they come later."""
+        if self._has_more:
+            self._has_more = False  # until the answer says so again
+            self.wants_more.emit()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Ask for another order."""
+        if 0 <= column < len(self._columns):
+            key = self._columns[column].sort_key
+            if key is not None:
+                self.sort_wanted.emit(key, order == Qt.SortOrder.DescendingOrder)

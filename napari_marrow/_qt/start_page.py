@@ -1,0 +1,116 @@
+"""The page that asks for a study: its folder, and for a new one its questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+_FROM_FILE = "From a TOML file…"
+
+
+class StartPage(QWidget):
+    """Asks for a folder and, for a new study, a scheme.
+
+    Signals
+    -------
+    open_wanted(object)
+        Folder, a Path.
+    create_wanted(object, object)
+        Folder, and the scheme's file or None for AA / MDS / AML.
+    """
+
+    open_wanted = Signal(object)
+    create_wanted = Signal(object, object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scheme_file: Path | None = None
+        self._words = QLabel()
+        self._words.setWordWrap(True)
+        self._folder = QLineEdit()
+        self._folder.setPlaceholderText("folder of the study")
+        browse = QPushButton("…")
+        browse.setToolTip("Choose a folder")
+        browse.setFixedWidth(32)
+        browse.clicked.connect(self._on_browse_clicked)
+        self._scheme = QComboBox()
+        self._scheme.addItems(["AA / MDS / AML", _FROM_FILE])
+        self._scheme.activated.connect(self._on_scheme_activated)
+        self.open_button = QPushButton("Open")
+        self.open_button.clicked.connect(self._on_open_clicked)
+        self.create_button = QPushButton("Create")
+        self.create_button.clicked.connect(self._on_create_clicked)
+        self._lay_out(browse)
+        self._folder.textChanged.connect(self._on_folder_changed)
+        self._on_folder_changed("")
+
+    def setValue(self, home: Path, words: str) -> None:  # noqa: N802
+        """Offer this folder, and say why a study is asked for."""
+        self._folder.setText(str(home))
+        self._words.setText(words)
+        self._words.setVisible(bool(words))
+
+    def value(self) -> tuple[Path, Path | None]:
+        """The folder, and the scheme's file or None for AA / MDS / AML."""
+        return Path(self._folder.text().strip()).expanduser(), self._scheme_file
+
+    def set_scheme_file(self, path: Path | None) -> None:
+        """Use the scheme of this file for a new study, None for AA / MDS / AML."""
+        self._scheme_file = path
+        self._scheme.setItemText(1, _FROM_FILE if path is None else path.name)
+        self._scheme.setCurrentIndex(0 if path is None else 1)
+
+    def _lay_out(self, browse: QPushButton) -> None:
+        folder = QHBoxLayout()
+        folder.addWidget(self._folder, 1)
+        folder.addWidget(browse)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open_button)
+        buttons.addWidget(self.create_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        title = QLabel("<b>Study</b>")
+        column.addWidget(title)
+        column.addWidget(self._words)
+        column.addWidget(QLabel("Folder"))
+        column.addLayout(folder)
+        column.addWidget(QLabel("Questions of a new study"))
+        column.addWidget(self._scheme)
+        column.addLayout(buttons)
+        hint = QLabel("Research use only.")
+        hint.setAlignment(Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(hint)
+        column.addStretch(1)
+
+    def _on_folder_changed(self, text: str) -> None:
+        for button in (self.open_button, self.create_button):
+            button.setEnabled(bool(text.strip()))
+
+    def _on_browse_clicked(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of the study", self._folder.text())
+        if chosen:
+            self._folder.setText(chosen)
+
+    def _on_scheme_activated(self, index: int) -> None:
+        if index == 0:
+            self.set_scheme_file(None)
+            return
+        chosen, _kind = QFileDialog.getOpenFileName(self, "Scheme", "", "Scheme (*.toml)")
+        self.set_scheme_file(Path(chosen) if chosen else None)
+
+    def _on_open_clicked(self) -> None:
+        self.open_wanted.emit(self.value()[0])
+
+    def _on_create_clicked(self) -> None:
+        self.create_wanted.emit(*self.value())

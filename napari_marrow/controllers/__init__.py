@@ -1,0 +1,1 @@
+"""One controller per panel; none knows Qt."""

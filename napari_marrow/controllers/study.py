@@ -1,0 +1,121 @@
+"""Opening and creating a study, and who reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from marrow.client import Client
+from marrow.errors import NoStudy
+from marrow.schemes import AA_MDS_AML, Scheme
+from marrow.settings import Settings
+from marrow.study import Study
+from napari_marrow.background import Background
+from napari_marrow.desk import Desk
+from napari_marrow.session import Session
+
+
+class StudyView(Protocol):
+    """The page that asks for a study, and the line that names the open one."""
+
+    def show_start(self, home: Path, words: str) -> None:
+        """Ask for a folder; `words` say why."""
+
+    def show_study(self, home: Path, scheme: Scheme, reader: str) -> None:
+        """Name the open study."""
+
+
+@dataclass(frozen=True)
+class _Missing:
+    home: Path
+    reason: str
+
+
+class StudyController:
+    """Opens the study of the settings at the start, and others on request.
+
+    Parameters
+    ----------
+    session : Session
+    background : Background
+    view : StudyView
+    read_settings : callable
+        From a home, None for the default one, to its settings.
+    make_client : callable
+        From a study to its client.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        background: Background,
+        view: StudyView,
+        read_settings: Callable[[Path | None], Settings] = Settings.read,
+        make_client: Callable[[Study], Client] = Client,
+    ) -> None:
+        self._session = session
+        self._background = background
+        self._view = view
+        self._read_settings = read_settings
+        self._make_client = make_client
+
+    def start(self, home: Path | None = None) -> None:
+        """Open the study of this home (None: of the settings) if there is one; else ask."""
+        self._background.ask("study", lambda: self._find(home), self._on_found)
+
+    def open(self, home: Path) -> None:
+        """Open the study in this folder."""
+        self._background.ask(
+            "study",
+            lambda: Desk.open(self._read_settings(home), self._make_client),
+            self._on_opened,
+        )
+
+    def create(self, home: Path, scheme_file: Path | None) -> None:
+        """Make a study in this folder; without a scheme file it asks AA, MDS or AML."""
+
+        def make() -> Desk:
+            scheme = AA_MDS_AML if scheme_file is None else Scheme.from_toml(scheme_file)
+            return Desk.create(self._read_settings(home), scheme, self._make_client)
+
+        self._background.ask("study", make, self._on_opened)
+
+    def leave(self) -> None:
+        """Go back to the page that asks for a study; the open one stays until then."""
+        desk = self._session.desk
+        if desk is not None:
+            self._view.show_start(desk.home, "")
+
+    def set_reader(self, name: str) -> None:
+        """Under which name labels are stored from now on; an empty one changes nothing."""
+        if name.strip():
+            self._session.reader = name.strip()
+
+    def _find(self, home: Path | None) -> Desk | _Missing:
+        settings = self._read_settings(home)
+        try:
+            return Desk.open(settings, self._make_client)
+        except NoStudy as error:
+            return _Missing(settings.home, str(error))
+
+    def _on_found(self, found: Desk | _Missing) -> None:
+        if isinstance(found, Desk):
+            self._on_opened(found)
+        else:
+            self._view.show_start(found.home, found.reason)
+
+    def _on_opened(self, desk: Desk) -> None:
+        earlier = self._session.desk
+        self._session.smear_id = None
+        self._session.prediction_id = None
+        self._session.evidence = None
+        self._session.seen = frozenset()
+        self._session.unfinished = ()
+        self._session.result_job = None
+        self._session.reader = desk.reader
+        self._session.desk = desk
+        self._view.show_study(desk.home, desk.scheme, desk.reader)
+        if earlier is not None:
+            self._background.tell(earlier.close, lambda _answer: None)
