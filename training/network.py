@@ -74,21 +74,26 @@ class MultiHeadNetwork(nn.Module):
         Returns
         -------
         float32, (B, classes over all heads, h, w)
-            (w_c - mean over the head's classes of w) times the map. Its mean over space,
-            plus the likewise centred bias, is the centred logit: exactly, because pooling
-            and heads are linear.
+            (w_c - mean over the head's classes of w) times the map, plus the likewise centred
+            bias. Its mean over space is the centred logit: exactly, because pooling and heads
+            are linear. So 0 means neither for nor against the class, also where a feature's
+            mean over the training side has been folded into the bias.
 
         Source: Zhou et al. 2016, CVPR, "Learning deep features for discriminative
         localization"; centred, since softmax ignores what all classes share.
         """
-        weights = torch.cat(
-            [w - w.mean(0, keepdim=True) for w in (self._weight(h.name) for h in self.scheme.heads)]
-        )
+        weights = self._centred("weight").float()
+        biases = self._centred("bias").float()
         with torch.autocast(maps.device.type, enabled=False):
-            return torch.einsum("kc,bchw->bkhw", weights.float(), maps.float())
+            evidence = torch.einsum("kc,bchw->bkhw", weights, maps.float())
+            return evidence + biases[:, None, None]  # (k, 1, 1) over (B, k, h, w)
 
-    def _weight(self, head: str) -> torch.Tensor:
-        return cast(torch.Tensor, self.heads[head].weight)
+    def _centred(self, parameter: str) -> torch.Tensor:
+        """A parameter of all heads, each minus its mean over the head's classes, (classes, ...)."""
+        own = [
+            cast(torch.Tensor, getattr(self.heads[h.name], parameter)) for h in self.scheme.heads
+        ]
+        return torch.cat([values - values.mean(0, keepdim=True) for values in own])
 
     def freeze(self, frozen: Iterable[nn.Module]) -> None:
         """Train all but these modules, whose batch norms stay in eval mode from now on."""
