@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from marrow.client import Client
 from marrow.errors import MarrowError
@@ -93,7 +93,7 @@ def main() -> None:
     except MarrowError as error:
         print(f"marrow: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
         print(f"marrow: the study's database failed: {reason}", file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None

@@ -8,7 +8,7 @@ from time import time
 
 import psutil
 from sqlalchemy import insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from marrow.catalogue.database import Database
 from marrow.catalogue.migrate import migrate, require_current
@@ -129,7 +129,7 @@ def _connect(settings: Settings, clock: Callable[[], float]) -> Database:
     try:
         with database.read():
             pass
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
         raise NoStudy(f"The study's database does not open: {reason}") from error
     return database

@@ -108,7 +108,7 @@ class CaseList(QWidget):
             self._delegates.append(delegate)  # the view does not own it
             self.table.setItemDelegateForColumn(number, delegate)
         answers = [max((*head.classes, "unsure"), key=len) for head in asked]
-        self.table.set_widths(["S000000", "SYN-0000", "synthetic", *answers], stretch=1)
+        self.table.set_widths(["S000000", "SYN-2022-0000", "synthetic", *answers], stretch=1)
         with QSignalBlocker(self._search), QSignalBlocker(self._filter):
             self._search.clear()
             self._filter.setCurrentIndex(0)

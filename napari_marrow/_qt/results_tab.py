@@ -84,7 +84,7 @@ class ResultsTab(QWidget):
         self.min_p.setEnabled(False)
         self.evidence.set_scheme(scheme)
         self.evidence.setValue(None)
-        examples = ["S000000", "SYN-0000"]
+        examples = ["S000000", "SYN-2022-0000"]
         for head in scheme.heads:
             examples += [max(head.classes, key=len), *("0.000" for _name in head.classes)]
         self.table.set_widths([*examples, "heads-disagree", "unsure", "m000"])
