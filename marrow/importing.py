@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from marrow.catalogue import labels, smears
-from marrow.catalogue.smears import NewSmear
 from marrow.copies import copy_asset
 from marrow.errors import BadLabels, MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
 from marrow.images import Asset, find_assets, open_smear
+from marrow.records import NewSmear
 from marrow.study import Study
 
 BATCH = 200

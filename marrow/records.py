@@ -25,10 +25,9 @@ Polygon = tuple[tuple[float, float], ...]
 """Vertices as (row, column), level-0 px."""
 
 
-class Smear(Record):
-    """One image asset of the study, as the catalogue knows it."""
+class NewSmear(Record):
+    """What is known of an image asset when it is registered."""
 
-    id: int
     identity: str
     """SHA-256 of the file's bytes; for several files, over their sorted hashes."""
     root: str
@@ -43,6 +42,12 @@ class Smear(Record):
     patient: str | None = None
     slide: str | None = None
     site: str | None = None
+
+
+class Smear(NewSmear):
+    """One image asset of the study, as the catalogue knows it."""
+
+    id: int
     regions_revision: int = 0
 
     @property

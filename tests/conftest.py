@@ -17,8 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from marrow.catalogue import models, smears
-from marrow.catalogue.smears import NewSmear
-from marrow.records import ModelRecord
+from marrow.records import ModelRecord, NewSmear
 from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.settings import Settings
 from marrow.study import Study

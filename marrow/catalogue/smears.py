@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from marrow.catalogue.schema import label, smear, test_patient
 from marrow.errors import CannotSplit
-from marrow.records import Record, Smear
+from marrow.records import NewSmear, Record, Smear
 
 IN_LIMIT = 10_000
 """Values of one IN list; SQLite takes 32,766 bound values in a statement."""
@@ -32,22 +32,6 @@ class _Keep:
 
 
 KEEP: Final = _Keep()
-
-
-class NewSmear(Record):
-    """What is known of a smear when it is registered; units as in `Smear`."""
-
-    identity: str
-    root: str
-    path: str
-    members: tuple[str, ...] = ()
-    height_px: int
-    width_px: int
-    is_slide: bool
-    pixel_size_um: float | None = None
-    patient: str | None = None
-    slide: str | None = None
-    site: str | None = None
 
 
 class SmearFilter(Record):
