@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from marrow.client import Client
 from marrow.errors import MarrowError
+from marrow.schemes import first_fault
 from marrow.settings import Settings
 from marrow.study import Study
 
 REFUSED = 1
-"""Exit code of refused input and of work that failed; 2 is wrong usage (typer's own)."""
+"""Exit code of refused input and of work that failed."""
+WRONG_USAGE = 2
+"""As typer's own: an option with a value that it cannot have."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -93,6 +97,9 @@ def main() -> None:
     except MarrowError as error:
         print(f"marrow: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None
+    except ValidationError as error:
+        print(f"marrow: {first_fault(error)}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(WRONG_USAGE) from None
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
         print(f"marrow: the study's database failed: {reason}", file=sys.stderr)  # noqa: T201

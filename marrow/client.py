@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ from marrow.records import Event, Job, Night, SweepSpec, TrainingSpec, WorkerRec
 from marrow.statefile import read_state
 from marrow.study import Study
 
+LOOKS_PER_AGENT_LOOK = 100
+"""A follower looks after the agent every 10 s: it may have been killed."""
 LOOK_EVERY_S = 0.1
 """How often a follower looks for events: what a person takes for 'at once'."""
 
@@ -93,7 +96,10 @@ class Client:
     def cancel(self, job_id: int) -> Job:
         """Ask for a job to stop; see `jobs.cancel`."""
         with self.study.database.write() as connection:
-            return jobs.cancel(connection, self.study.database.now(connection), job_id)
+            job = jobs.cancel(connection, self.study.database.now(connection), job_id)
+        if not job.is_finished:
+            self.wake()  # somebody has to notice a worker that died with a piece
+        return job
 
     def retry(self, job_id: int) -> Job:
         """Queue again what failed; see `jobs.retry`."""
@@ -129,7 +135,9 @@ class Client:
         Ends when the job is over or `stop` is set. Blocks; not for a GUI thread.
         """
         stopped = stop or threading.Event()
-        while True:
+        for round_number in itertools.count(1):
+            if round_number % LOOKS_PER_AGENT_LOOK == 0:
+                self.keep_awake()
             with self.study.database.read() as connection:
                 job = jobs.get(connection, job_id)
                 news = jobs.events(connection, job_id, after)
@@ -152,13 +160,22 @@ class Client:
         """
         if not self.study.settings.is_single_machine:
             return
-        folder = self.study.settings.agent_folder
-        if read_state(folder / "agent.json") is None:
+        if self.is_agent_gone():
             self._start_agent(self.study.settings.home)
             return
-        broker = read_state(folder / "broker.json")
+        broker = read_state(self.study.settings.agent_folder / "broker.json")
         if broker is not None:
             wake(self.study, make_app(broker["url"]))
+
+    def keep_awake(self) -> None:
+        """Start the agent of a single machine again if it was killed; costs a file's reading."""
+        settings = self.study.settings
+        if settings.is_single_machine and self.is_agent_gone():
+            self._start_agent(settings.home)
+
+    def is_agent_gone(self) -> bool:
+        """Whether no agent of this home runs."""
+        return read_state(self.study.settings.agent_folder / "agent.json") is None
 
     def wake_if_waiting(self) -> bool:
         """Start the agent when work is left from an earlier day; whether there is any."""
@@ -181,7 +198,8 @@ def _spawn_agent(home: Path) -> None:
     """
     if not has_worker_installed():
         return
-    command = [sys.executable, "-m", "marrow", "--home", str(home), "agent", "run"]
+    command = [sys.executable, "-P", "-m", "marrow", "--home", str(home), "agent", "run"]
+    # -P: a file in the study's folder must never stand in for a module.
     # Through a launcher that ends at once: the agent is nobody's child, so that nobody has to
     # wait for its end, and a terminal's Ctrl-C does not reach it.
     subprocess.run(  # noqa: S603 -- our own interpreter and module, no shell

@@ -66,7 +66,7 @@ def run_demo(folder: Path, patients: int) -> None:
     try:
         _train(client, console, known)
         job = _classify(client, unseen)
-        write_job_csv(study, job.id, (), folder / "results.csv")
+        write_job_csv(study, job.id, folder / "results.csv")
         console.print(_table(study, job))
         console.print(f"{folder / 'results.csv'}: one row a smear (research use only)")
         _screenshot(settings.home, folder / "viewer.png", console)
@@ -164,7 +164,7 @@ def _table(study: Study, job: Job) -> Table:
 
 def _screenshot(home: Path, target: Path, console: Console) -> None:
     """A picture of the viewer; under a virtual display where there is no real one."""
-    command = [sys.executable, "-m", "marrow", "--home", str(home), "view"]
+    command = [sys.executable, "-P", "-m", "marrow", "--home", str(home), "view"]
     command += ["--screenshot", str(target)]
     has_display = sys.platform in {"win32", "darwin"} or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -186,5 +186,5 @@ def _screenshot(home: Path, target: Path, console: Console) -> None:
 
 
 def _marrow(home: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "marrow", "--home", str(home), *arguments]
+    command = [sys.executable, "-P", "-m", "marrow", "--home", str(home), *arguments]
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=60)  # noqa: S603

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,13 +27,37 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
 
 
-def write_job_csv(study: Study, job_id: int, refused: Sequence[MarrowError], target: Path) -> None:
-    """Write one row per file of a job, the refused files too; see `result_columns`."""
+def write_job_csv(
+    study: Study,
+    job_id: int,
+    target: Path,
+    refused: Sequence[MarrowError] = (),
+    copies: Sequence[tuple[Path, int]] = (),
+) -> None:
+    """Write one row per file of a job; see `result_columns`.
+
+    Parameters
+    ----------
+    refused : sequence of MarrowError
+        Of files that were not registered; each gets a row with its reason.
+    copies : sequence of (path, smear id)
+        Files that hold the same image as a registered one, and get the same answer.
+    """
     with study.database.read() as connection:
-        rows = predictions.every(connection, study.scheme, ResultFilter(job_id=job_id))
-        lines = [_line(study, row) for row in rows]
+        rows = list(predictions.every(connection, study.scheme, ResultFilter(job_id=job_id)))
+    lines = [_line(study, row) for row in rows]
+    by_smear = {row.smear.id: line for row, line in zip(rows, lines, strict=True)}
+    for path, smear_id in copies:
+        if smear_id in by_smear:
+            lines.append(by_smear[smear_id] | {"file": harmless(str(path))})
     lines += [_refused_line(error) for error in refused]
     _write(target, study.scheme, lines)
+
+
+def require_writable(target: Path) -> None:
+    """Raise BadSettings unless a file can be written there: better now than after the night."""
+    if target.is_dir() or not os.access(target.absolute().parent, os.W_OK):
+        raise BadSettings(f"{target} cannot be written: name a file in a folder that is there")
 
 
 def write_all_csv(study: Study, target: Path) -> int:

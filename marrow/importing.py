@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from marrow.catalogue import labels, smears
+from marrow.catalogue.locks import lock_study
 from marrow.copies import copy_asset
 from marrow.errors import BadLabels, MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
 from marrow.images import Asset, find_assets, open_smear
@@ -47,6 +48,8 @@ class ImportReport(NamedTuple):
     smear_ids: tuple[int, ...]
     warnings: tuple[tuple[str, str], ...] = ()
     """(file name, what is odd about it) of registered files."""
+    copies: tuple[tuple[Path, int], ...] = ()
+    """(file, smear id) of files that hold the same image as a registered one."""
 
 
 class _Probed(NamedTuple):
@@ -81,6 +84,7 @@ def import_smears(
     warnings: list[tuple[str, str]] = []
     added = known = given = 0
     ids: list[int] = []
+    copies: list[tuple[Path, int]] = []
 
     def probe(asset: Asset) -> _Probed | SmearError:
         try:
@@ -100,14 +104,27 @@ def import_smears(
                 if on_progress is not None:
                     on_progress(start + number + 1, len(assets))
             counts = _register(study, probed, ids)
+            for one, smear_id in zip(probed, ids[len(ids) - len(probed) :], strict=True):
+                copies += [(path, smear_id) for path in one.asset.copies]
+                name = one.asset.path.name
+                warnings += [(path.name, f"the same image as {name}") for path in one.asset.copies]
             added, known, given = added + counts[0], known + counts[1], given + counts[2]
-    seen = {asset_path.resolve() for asset in assets for asset_path in asset.members}
+    seen = {path.resolve() for asset in assets for path in (*asset.members, *asset.copies)}
     problems += [
         UnreachableSmear(path, f"named in {labels_csv.name}, but not among the imported files")
         for path in table
-        if labels_csv is not None and path not in seen and not path.exists()
+        if labels_csv is not None and path not in seen and not _exists(path)
     ]
-    return ImportReport(added, known, given, tuple(problems), tuple(ids), tuple(warnings))
+    return ImportReport(
+        added, known, given, tuple(problems), tuple(ids), tuple(warnings), tuple(copies)
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def read_labels(study: Study, labels_csv: Path) -> dict[Path, LabelRow]:
@@ -132,7 +149,8 @@ def read_labels(study: Study, labels_csv: Path) -> dict[Path, LabelRow]:
             for cells in reader:
                 place = f"{labels_csv.name}, line {reader.line_num}"
                 path, row = _row(study, labels_csv.parent, place, cells, heads)
-                rows[path] = row
+                if rows.setdefault(path, row) != row:
+                    raise BadLabels(f"{place}: {path.name} has another row that says otherwise")
     except OSError as error:
         raise BadLabels(f"{labels_csv}: {error.strerror}; give a CSV file") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -162,8 +180,18 @@ def _row(
         except BadLabels as error:
             raise BadLabels(f"{place}: {error}") from error
     description = {name: texts[name] for name in _DESCRIPTION if texts.get(name)}
+    unprintable = [text for text in texts.values() if not text.isprintable()]
+    if unprintable:
+        raise BadLabels(f"{place}: {unprintable[0]!r} holds control characters")
     pixel_size_um = _pixel_size(place, texts.get("mpp", ""))
-    return (folder / texts["file"]).resolve(), LabelRow(description, pixel_size_um, answers)
+    return _resolved(folder / texts["file"]), LabelRow(description, pixel_size_um, answers)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except OSError:  # a name that no file can have; it is then named as missing
+        return path
 
 
 def _pixel_size(place: str, text: str) -> float | None:
@@ -192,10 +220,7 @@ def _probe(
         warnings = image.warnings
         height_px, width_px = image.levels[0]
         is_slide, pixel_size_um = image.is_slide, image.pixel_size_um
-    said = next(
-        (table[path.resolve()] for path in asset.members if path.resolve() in table),
-        LabelRow({}, None, {}),
-    )
+    said = _said(asset, table)
     members = copy_asset(asset, study.store / "smears") if copy else asset.members
     first = members[asset.members.index(asset.path)]
     root, path = study.place_of(first)
@@ -215,10 +240,31 @@ def _probe(
     return _Probed(asset, new, said.answers, warnings)
 
 
+def _said(asset: Asset, table: dict[Path, LabelRow]) -> LabelRow:
+    """What the table says of any of the files that hold this image.
+
+    Raises
+    ------
+    NotASmear
+        If two files hold one image and the table says different things of them.
+    """
+    files = [path.resolve() for path in (*asset.members, *asset.copies)]
+    said = {path: table[path] for path in files if path in table}
+    first = next(iter(said.items()), None)
+    if first is None:
+        return LabelRow({}, None, {})
+    for path, row in said.items():
+        if row != first[1]:
+            reason = f"is the same image as {first[0].name}, but the table says otherwise of it"
+            raise NotASmear(path, reason)
+    return first[1]
+
+
 def _register(study: Study, probed: list[_Probed], ids: list[int]) -> tuple[int, int, int]:
     """(added, known, labels given); appends the ids."""
     added = given = 0
     with study.database.write() as connection:
+        lock_study(connection)  # two people may import the same folder
         at = study.database.now(connection)
         standing = smears.standing_answers(
             connection,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from sqlalchemy import Connection, func, select, update
 
 from marrow.catalogue.jobs import is_open_now
@@ -95,7 +96,7 @@ def wake(study: Study, app: Celery) -> int:
                 app.send_task(
                     TASK, (hint.job_id, hint.number), queue=hint.queue, connection=connection
                 )
-    except OperationalError as error:
+    except (OperationalError, RedisError) as error:
         log.warning("The broker does not answer (%s); hints are sent again later", type(error))
         return 0
     return len(hints)
@@ -108,9 +109,13 @@ def _waiting_messages(connection: Any) -> int:
 
 
 def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint]:
-    """Choose the pieces whose hints go out now, and note that they do."""
-    alive = select(func.count()).select_from(worker).where(worker.c.seen_at > at - WORKER_ALIVE_S)
-    room = HINTS_PER_WORKER * max(1, connection.execute(alive).scalar_one())
+    """Choose the pieces whose hints go out now, and note that they do.
+
+    A person's pieces find room whatever waits for the night; the night takes what they leave.
+    """
+    is_alive = worker.c.seen_at > at - WORKER_ALIVE_S
+    alive = connection.execute(select(func.count()).select_from(worker).where(is_alive))
+    most = HINTS_PER_WORKER * max(1, alive.scalar_one())
     ready = (
         select(piece.c.job_id, piece.c.number, job.c.priority, piece.c.sent_at, piece.c.sends)
         .join(job, job.c.id == piece.c.job_id)
@@ -119,13 +124,18 @@ def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint
     )
     # A hint under way holds its place until it is due again.
     sent = connection.execute(ready.where(piece.c.sent_at.is_not(None))).all()
-    due = [row for row in sent if at - row.sent_at > resend_s * 2 ** min(row.sends - 1, 5)]
-    room -= len(sent) - len(due)
+    due = {row for row in sent if at - row.sent_at > resend_s * 2 ** min(row.sends - 1, 5)}
+    under_way = 0
     chosen: list[Any] = []
-    if room > 0:
-        fresh = connection.execute(ready.where(piece.c.sent_at.is_(None)).limit(room)).all()
-        by_urgency = sorted([*fresh, *due], key=lambda row: (row.priority, row.job_id, row.number))
-        chosen = by_urgency[:room]
+    for queue in QUEUES:
+        under_way += sum(row.priority == queue for row in sent if row not in due)
+        room = most - under_way - len(chosen)
+        if room > 0:
+            unsent = ready.where(piece.c.sent_at.is_(None), job.c.priority == queue).limit(room)
+            again = [row for row in due if row.priority == queue]
+            candidates = [*connection.execute(unsent).all(), *again]
+            candidates.sort(key=lambda row: (row.job_id, row.number))
+            chosen += candidates[:room]
     for row in chosen:
         connection.execute(
             update(piece)

@@ -55,6 +55,11 @@ class Smear(NewSmear):
         """The short name that people read: S000148."""
         return f"S{self.id:06d}"
 
+    @property
+    def own_patient(self) -> str:
+        """The pseudonym of a smear that counts as its own patient."""
+        return f"smear-{self.identity[:16]}"
+
 
 class Label(Record):
     """One reader's answer to one head of one smear at one time."""

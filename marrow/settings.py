@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy import URL
 
 from marrow.errors import BadSettings
 from marrow.schemes import first_fault
@@ -53,6 +54,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is a reserved name of a root")
         return {name: folder.expanduser().absolute() for name, folder in roots.items()}
 
+    @field_validator("store")
+    @classmethod
+    def _absolute(cls, store: Path | None) -> Path | None:
+        # The agent runs in another folder than the shell that sets it.
+        return None if store is None else store.expanduser().absolute()
+
     @property
     def is_single_machine(self) -> bool:
         """Whether an agent of this home runs the broker and the worker."""
@@ -63,7 +70,9 @@ class Settings(BaseSettings):
         """The URL with its password: never print it."""
         if self.database is not None:
             return self.database.get_secret_value()
-        return f"sqlite:///{(self.home / 'catalogue.sqlite').as_posix()}"
+        # Not an f-string: a ? in the folder's name would end the path there.
+        file = URL.create("sqlite", database=str(self.home / "catalogue.sqlite"))
+        return file.render_as_string(hide_password=False)
 
     @property
     def store_folder(self) -> Path:
@@ -106,3 +115,5 @@ class Settings(BaseSettings):
             raise BadSettings(f"MARROW_{first_fault(error)} (environment or {toml})") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadSettings(f"{toml}: no valid TOML ({error})") from error
+        except OSError as error:
+            raise BadSettings(f"{chosen} cannot be a home: {error.strerror}") from error

@@ -112,6 +112,12 @@ class Study:
             )
         return path
 
+    def members_of(self, smear: Smear) -> tuple[Path, ...]:
+        """All files of a smear on this host; UnreachableSmear if it knows no such root."""
+        first = self.file_of(smear)
+        paths = [self.path_in(smear.root, member) for member in smear.members]
+        return tuple(path for path in paths if path is not None) or (first,)
+
     def path_in(self, root: str, relative: str) -> Path | None:
         """The path of a stored place on this host, None if it does not know the root."""
         if root == LOCAL_ROOT:

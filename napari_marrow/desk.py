@@ -17,7 +17,6 @@ from sqlalchemy import func, select
 from marrow.catalogue import jobs, labels, predictions, regions, smears
 from marrow.catalogue.predictions import ResultFilter, ResultRow, Sort
 from marrow.catalogue.regions import NewRegion
-from marrow.catalogue.schema import job_smear
 from marrow.catalogue.schema import smear as smear_table
 from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client, has_worker_installed
@@ -269,25 +268,9 @@ class Desk:
 
     def lines_of_piece(self, job_id: int, piece: int) -> tuple[ResultLine, ...]:
         """The results of one piece of a job, in the order of the smears."""
+        shown = ResultFilter(job_id=job_id, piece=piece)
         with self._study.database.read() as connection:
-            model_id = jobs.get(connection, job_id).spec["model_id"]
-            members = connection.execute(
-                select(job_smear.c.smear_id, job_smear.c.prediction_id, job_smear.c.error)
-                .where(job_smear.c.job_id == job_id, job_smear.c.piece == piece)
-                .order_by(job_smear.c.smear_id)
-            ).all()
-            known = {one.id: one for one in smears.get(connection, [m.smear_id for m in members])}
-            rows = []
-            for member in members:
-                if member.prediction_id is not None:
-                    rows += [
-                        row
-                        for row in predictions.of_smear(connection, self.scheme, member.smear_id)
-                        if row.prediction and row.prediction.id == member.prediction_id
-                    ]
-                elif member.error is not None:
-                    smear = known[member.smear_id]
-                    rows.append(ResultRow(smear, None, f"m{model_id}", {}, member.error))
+            rows = list(predictions.every(connection, self.scheme, shown))
         return tuple(result_line(self.scheme, row) for row in rows)
 
     def picture(self, smear_id: int, prediction_id: int | None) -> SmearPicture:

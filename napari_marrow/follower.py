@@ -79,11 +79,9 @@ class Follower:
             taken.append(self.news.popleft())
         return taken
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """End all threads; the jobs go on."""
+    def stop(self) -> None:
+        """Ask all threads to end, and wait for none: the caller draws. The jobs go on."""
         self._stop.set()
-        for thread in self._threads.values():
-            thread.join(timeout_s)
 
     def _run(self, job_id: int) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -117,6 +118,8 @@ def parse_loss_weights(text: str | None, scheme: Scheme) -> tuple[float, ...]:
     try:
         weights = tuple(float(part) for part in text.split(":"))
     except ValueError:
+        weights = ()
+    if not all(map(math.isfinite, weights)):
         weights = ()
     if len(weights) != len(scheme.heads) or min(weights) < 0 or sum(weights) <= 0:
         heads = ", ".join(head.name for head in scheme.heads)

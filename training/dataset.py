@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from marrow.errors import CannotSplit, NotASmear, UnreadableSmear
-from marrow.images import SmearImage, open_smear
+from marrow.images import SmearImage, open_smear, require_unchanged
 from marrow.records import Region, Smear
 from marrow.tiles import Tiles, read_tile, usable_tiles
 from training.preprocess import Preprocessing, fit_image, to_batch
@@ -40,6 +40,8 @@ class LabelledSmear:
     answers: Mapping[str, str | None]
     """Complete: every head of the scheme; None masks that head."""
     regions: tuple[Region, ...] = ()
+    members: tuple[Path, ...] = ()
+    """All its files, which must still hold the image of the smear's identity; (): not looked at."""
 
 
 class View(NamedTuple):
@@ -68,7 +70,7 @@ def patient_of(smear: Smear, smear_is_patient: bool) -> str:
             f"{smear.name} has no patient; name its patient, "
             "or say that each smear without one is its own (--smear-is-patient)"
         )
-    return f"smear-{smear.identity[:16]}"
+    return smear.own_patient
 
 
 def data_hash(smears: Iterable[LabelledSmear]) -> str:
@@ -121,6 +123,7 @@ class Decoder:
         self._tiles: dict[int, tuple[Tiles, list[int]]] = {}
         self._kept: dict[View, Pixels] = {}
         self._kept_bytes = 0
+        self._unchanged: set[int] = set()
         self._lock = threading.Lock()
 
     def batches(
@@ -138,7 +141,8 @@ class Decoder:
         Raises
         ------
         UnreachableSmear
-            If this host does not see a file: no reason to train without it.
+            If this host does not see a file, or another image lies in its place: no reason to
+            train without it.
         """
         with ThreadPoolExecutor(DECODING_THREADS) as pool:
             waiting: deque[list[Future[Pixels | None]]] = deque()
@@ -160,6 +164,9 @@ class Decoder:
                 return None
         labelled = self.smears[view.smear]
         try:
+            if labelled.members and view.smear not in self._unchanged:
+                require_unchanged(labelled.path, labelled.members, labelled.smear.identity)
+                self._unchanged.add(view.smear)
             with open_smear(labelled.path) as image:
                 pixels = self._pixels(image, view)
         except (UnreadableSmear, NotASmear) as error:

@@ -12,6 +12,7 @@ from marrow.schemes import Scheme
 from training.checkpoints import ModelCard
 from training.dataset import LabelledSmear
 from training.finish import finish
+from training.precision import exact_float32
 from training.progress import prune, save_checkpoint
 from training.stages import TrainingRun
 from training.tally import EpochFigures
@@ -91,10 +92,11 @@ def run_segment(
     turn = Turn(check, should_yield, budget_s, clock)
     prune(store, run_folder, payload)
     run = TrainingRun(spec, scheme, train, test, store, payload)
-    for stage in (run.adapt, run.extract, lambda turn: run.fit(turn, on_epoch), run.examine):
-        if not stage(turn):
-            checkpoint = save_checkpoint(
-                store, run_folder, payload, attempt, run.network, run.optimizer, run.progress
-            )
-            return SegmentEnd(checkpoint, None, None)
-    return SegmentEnd(None, *finish(run, turn))
+    with exact_float32(run.device):
+        for stage in (run.adapt, run.extract, lambda turn: run.fit(turn, on_epoch), run.examine):
+            if not stage(turn):
+                checkpoint = save_checkpoint(
+                    store, run_folder, payload, attempt, run.network, run.optimizer, run.progress
+                )
+                return SegmentEnd(checkpoint, None, None)
+        return SegmentEnd(None, *finish(run, turn))

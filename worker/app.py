@@ -7,6 +7,7 @@ import signal
 import threading
 
 import torch
+from celery.signals import worker_shutting_down
 
 from marrow.queue import QUEUES, make_app, wake
 from marrow.study import Study
@@ -37,7 +38,7 @@ def run_worker(study: Study, parent_pid: int | None, must_poll: bool) -> None:
     broker = study.settings.broker
     with announced(study, owner, device_name()):
         if broker is None or must_poll:
-            poll.run(bench, _stop_on_signals())
+            poll.run(bench, _stop_on_signals(bench))
         else:
             _run_celery(study, bench, broker.get_secret_value())
 
@@ -46,6 +47,11 @@ def _run_celery(study: Study, bench: Bench, broker_url: str) -> None:
     app = make_app(broker_url)
     add_tasks(app, bench, after_piece=lambda: wake(study, app))
     wake(study, app)
+
+    def on_shutdown(**_: object) -> None:
+        bench.stop_soon()
+
+    worker_shutting_down.connect(on_shutdown)
     app.worker_main(
         [
             "worker",
@@ -58,10 +64,15 @@ def _run_celery(study: Study, bench: Bench, broker_url: str) -> None:
     )
 
 
-def _stop_on_signals() -> threading.Event:
+def _stop_on_signals(bench: Bench) -> threading.Event:
     stop = threading.Event()
+
+    def on_signal(*_: object) -> None:
+        stop.set()
+        bench.stop_soon()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     return stop
 
 

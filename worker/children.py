@@ -45,7 +45,7 @@ Spawn = Callable[[Role, str | None], ChildProcess]
 
 def roles_of(home: Path, parent_pid: int, environment: Mapping[str, str]) -> list[Role]:
     """One worker per graphics card (one where there is none) and the scheduler."""
-    marrow = (sys.executable, "-m", "marrow", "--home", str(home))
+    marrow = (sys.executable, "-P", "-m", "marrow", "--home", str(home))
     tied = ("--parent", str(parent_pid))
     workers = [
         Role(

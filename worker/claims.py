@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, 
 
 from marrow.catalogue import jobs, models, predictions
 from marrow.catalogue.jobs import is_open_now
+from marrow.catalogue.locks import lock_job, lock_study
 from marrow.catalogue.schema import job, job_smear, piece
 from marrow.errors import LeaseLost
 from marrow.records import (
@@ -165,6 +166,8 @@ def finish_segment(
         If the piece belongs to another worker by now; its checkpoint does not count.
     """
     with study.database.write() as connection:
+        if isinstance(end, NewModel):
+            lock_study(connection)
         at = study.database.now(connection)
         _close(connection, at, held, "done")
         if isinstance(end, CheckpointRef):
@@ -190,6 +193,7 @@ def report_epoch(study: Study, held: Claim, figures: dict[str, Any]) -> None:
         If the piece belongs to another worker by now.
     """
     with study.database.write() as connection:
+        lock_job(connection, held.job_id)
         at = study.database.now(connection)
         if connection.execute(select(piece.c.number).where(_fence(held))).first() is None:
             raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")
@@ -257,9 +261,11 @@ def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> in
     After one lost lease a piece of several smears is split into single ones, so that a smear
     that kills its worker cannot fail its neighbours.
     """
-    lost = connection.execute(select(piece).where(piece.c.state == "running", which)).all()
+    is_lost = and_(piece.c.state == "running", which)
+    lost = connection.execute(select(piece).where(is_lost).order_by(piece.c.job_id)).all()
     taken = 0
     for row in lost:
+        lock_job(connection, row.job_id)
         same = and_(
             piece.c.job_id == row.job_id,
             piece.c.number == row.number,
@@ -291,6 +297,7 @@ def _claimable(at: float) -> Any:
 def _take(
     connection: Connection, at: float, owner: Owner, job_id: int, number: int
 ) -> Claim | None:
+    lock_job(connection, job_id)
     is_ready = (
         select(job.c.id)
         .where(job.c.id == job_id, job.c.state.in_(("waiting", "running")), is_open_now(at))
@@ -338,6 +345,7 @@ def _fence(held: Claim) -> ColumnElement[bool]:
 
 def _close(connection: Connection, at: float, held: Claim, state: str) -> None:
     """Pass the fence and leave the piece in this state, or raise LeaseLost."""
+    lock_job(connection, held.job_id)
     values: dict[str, Any] = {"state": state, "owner": None, "lease_until": None, "sent_at": None}
     if state != "new":
         values["finished_at"] = at

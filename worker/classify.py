@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from marrow.errors import MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
-from marrow.images import SmearImage, open_smear
+from marrow.images import SmearImage, open_smear, require_unchanged
 from marrow.records import Answer, AnswerMap, HeadAnswer, Outcome, Region
 from marrow.schemes import Scheme
 from marrow.tiles import Tiles, read_tile, usable_tiles
@@ -42,6 +42,9 @@ class Request:
     path: Path
     regions: tuple[Region, ...] = ()
     """Roles `use` and `exclude` define the usable area of a slide; a field takes no notice."""
+    members: tuple[Path, ...] = ()
+    """All its files, which must still hold the image of `identity`; (): not looked at."""
+    identity: str = ""
     is_slide: bool | None = None
     """Whether it is worked on by tiles; None: as the image itself suggests."""
 
@@ -144,6 +147,8 @@ class Classifier:
     def _prepare(self, request: Request) -> _Field | Request | Outcome:
         """In a thread: a field's pixels; a slide's request as it is; or why it failed."""
         try:
+            if request.members:
+                require_unchanged(request.path, request.members, request.identity)
             with open_smear(request.path) as image:
                 is_slide = image.is_slide if request.is_slide is None else request.is_slide
                 if is_slide:

@@ -39,7 +39,7 @@ def cohort_of(study: Study, spec: TrainingSpec, *, is_begun: bool = False) -> Co
     UnreachableSmear
         If this host does not see a smear: training without it would be another training.
     """
-    labelled, excluded = _labelled(study, is_begun)
+    labelled, excluded = _labelled(study, spec, is_begun)
     if not labelled:
         raise CannotSplit("No smear has a label: import a labels.csv, or label smears first")
     with study.database.read() as connection:
@@ -53,7 +53,9 @@ def cohort_of(study: Study, spec: TrainingSpec, *, is_begun: bool = False) -> Co
     return Cohort(train, test, excluded)
 
 
-def _labelled(study: Study, is_begun: bool) -> tuple[list[LabelledSmear], Counter[str]]:
+def _labelled(
+    study: Study, spec: TrainingSpec, is_begun: bool
+) -> tuple[list[LabelledSmear], Counter[str]]:
     shown = SmearFilter(labelled=None if is_begun else True)
     with study.database.read() as connection:
         agreed = labels.consensus(connection)
@@ -68,16 +70,17 @@ def _labelled(study: Study, is_begun: bool) -> tuple[list[LabelledSmear], Counte
         consensus = agreed.get(one.id, NOTHING_GIVEN)
         if not consensus.answers:
             excluded.update(set(consensus.excluded.values()))
-            if not is_begun:
+            if not is_begun or (one.patient is None and not spec.smear_is_patient):
                 continue
         answers = study.scheme.complete(consensus.answers)
         try:
-            path = study.file_of(one)
+            path, members = study.file_of(one), study.members_of(one)
         except UnreachableSmear:
             if consensus.answers:
                 raise
             continue
-        labelled.append(LabelledSmear(one, path, answers, tuple(drawn.get(one.id, ()))))
+        own = tuple(drawn.get(one.id, ()))
+        labelled.append(LabelledSmear(one, path, answers, own, members))
     return labelled, excluded
 
 
@@ -87,8 +90,4 @@ def _draw(study: Study, spec: TrainingSpec, labelled: list[LabelledSmear]) -> fr
         labelled, study.scheme, spec.test_share, spec.seed, spec.smear_is_patient
     )
     with study.database.write() as connection:
-        drawn = smears.test_patients(connection)
-        if not drawn:
-            smears.keep_test_patients(connection, wanted)
-            drawn = wanted
-    return drawn
+        return smears.keep_test_patients(connection, wanted)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import Annotated
 
 import typer
 
 from marrow.cli import REFUSED, AsJson, session_of, show
-from marrow.client import has_worker_installed
-from marrow.errors import BadSettings
+from marrow.client import Client, has_worker_installed
+from marrow.errors import BadSettings, Busy
 
 agent_group = typer.Typer(help="The single machine's own broker, worker and scheduler.")
+
+START_TIMEOUT_S = 30.0
 
 Parent = Annotated[
     int | None, typer.Option("--parent", hidden=True, help="End when this process ends.")
@@ -42,8 +45,14 @@ def run(context: typer.Context) -> None:
 def start(context: typer.Context, as_json: AsJson = False) -> None:
     """Start the agent in the background."""
     session = session_of(context)
+    if not session.settings.is_single_machine:
+        raise BadSettings("A lab has no agent: start `marrow scheduler` and `marrow worker`")
+    _require_worker()
     session.client.wake()
-    show(as_json, {"started": True}, "The agent starts; `marrow agent status` shows it")
+    if not _comes_up(session.client):
+        log = session.settings.agent_folder / "agent.log"
+        raise Busy(f"The agent has not started within {START_TIMEOUT_S:.0f} s; see {log}")
+    show(as_json, {"started": True}, "The agent runs; `marrow agent status` shows it")
 
 
 @agent_group.command("stop")
@@ -77,11 +86,24 @@ def worker(
     parent: Parent = None,
 ) -> None:
     """Answer the queue until stopped."""
-    if not has_worker_installed():
-        raise BadSettings('A worker needs torch: pip install "napari-marrow[worker]"')
+    _require_worker()
     from worker.app import run_worker
 
     run_worker(session_of(context).study, parent, poll)
+
+
+def _require_worker() -> None:
+    if not has_worker_installed():
+        raise BadSettings('A worker needs torch: pip install "napari-marrow[worker]"')
+
+
+def _comes_up(client: Client) -> bool:
+    until = time.monotonic() + START_TIMEOUT_S
+    while client.is_agent_gone():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def scheduler(context: typer.Context, parent: Parent = None) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 
 from training.checkpoints import ModelCard
 from training.network import MultiHeadNetwork
+from training.precision import exact_float32
 from training.preprocess import normalise, to_batch
 
 FLOAT16_MAX = 65504.0
@@ -97,7 +96,7 @@ class ForwardPass:
                 torch.cuda.empty_cache()
 
     def _pass(self, images: Sequence[npt.NDArray[np.uint8]], with_evidence: bool) -> Scores:
-        with torch.inference_mode(), self._exact_float32():
+        with torch.inference_mode(), exact_float32(self.device):
             pixels = normalise(to_batch(images).to(self.device), self.card.preprocessing)
             is_bf16 = self.card.precision == "bf16"
             with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
@@ -109,15 +108,6 @@ class ForwardPass:
                 logits = self.network.activation_maps(maps).clamp(-FLOAT16_MAX, FLOAT16_MAX)
                 evidence = logits.half().cpu().contiguous().numpy()
             return Scores(probabilities.cpu().numpy(), evidence)
-
-    def _exact_float32(self) -> AbstractContextManager[None]:
-        if self.device.type != "cuda":
-            return contextlib.nullcontext()
-        # Left to itself cuDNN convolves float32 in TF32, with 10 bits of mantissa.
-        flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        return flags
 
 
 def _joined(parts: list[Scores]) -> Scores:

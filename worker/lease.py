@@ -27,7 +27,8 @@ STUCK_EXIT = 75
 log = logging.getLogger(__name__)
 
 
-def _exit_stuck() -> None:
+def exit_stuck() -> None:
+    """End this process at once, so that its supervisor starts a new one."""
     os._exit(STUCK_EXIT)
 
 
@@ -48,7 +49,7 @@ class Lease:
         study: Study,
         held: Claim,
         clock: Callable[[], float] = time.monotonic,
-        on_stuck: Callable[[], None] = _exit_stuck,
+        on_stuck: Callable[[], None] = exit_stuck,
     ) -> None:
         self._study = study
         self._held = held

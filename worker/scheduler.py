@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from marrow.catalogue import jobs
 from marrow.catalogue.schema import job, worker
+from marrow.errors import MarrowError
 from marrow.records import FINISHED, Night
 from marrow.study import Study
 from marrow.windows import opening
@@ -60,6 +61,8 @@ def run(study: Study, wake: Callable[[], object], stop: threading.Event) -> None
                 wake()
             except SQLAlchemyError as error:
                 log.warning("The database does not answer (%s)", type(error).__name__)
+            except MarrowError as error:
+                log.warning("%s", error)
             stop.wait(EVERY_S)
 
 

@@ -195,6 +195,9 @@ class Agent:
             if str(error) != self._broker_fault:
                 _log.warning("no broker, so the workers poll the catalogue: %s", error)
             self._broker_fault = str(error)
+            if self._url is not None:  # restarted without its address, the workers poll
+                self._url = None
+                self._ask_children_to_return()
             return
         self._is_broker_up = True
         self._broker_restarts.has_started(now_s)

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 
+import torch
 from sqlalchemy import select
 
 from marrow.catalogue import jobs, models, regions, smears
@@ -26,8 +27,13 @@ from training.fit import run_segment
 from worker import claims
 from worker.classify import Classifier, Request
 from worker.cohort import cohort_of
-from worker.lease import Lease
+from worker.lease import Lease, exit_stuck
 from worker.provenance import provenance
+
+_DEVICE_ERRORS: tuple[type[Exception], ...] = (
+    (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
+)
+"""From torch 2.8 on; running out of memory is another error, and is handled by the classifier."""
 
 YIELD_LOOK_S = 0.5
 """How often a training segment looks whether a person waits."""
@@ -42,9 +48,20 @@ class Bench:
     ----------
     device : str
         `auto`, `cpu`, `cuda` or `mps`.
+    on_broken_device : callable
+        Called after an error of the accelerator itself, which every later call would repeat;
+        the default ends the process, whose supervisor starts a new one.
     """
 
-    def __init__(self, study: Study, owner: claims.Owner, device: str = "auto") -> None:
+    def __init__(
+        self,
+        study: Study,
+        owner: claims.Owner,
+        device: str = "auto",
+        on_broken_device: Callable[[], None] = exit_stuck,
+    ) -> None:
+        self._on_broken_device = on_broken_device
+        self._is_stopping = False
         self._study = study
         self._owner = owner
         self._device = device
@@ -64,9 +81,19 @@ class Bench:
             self._work(held)
         return held is not None
 
+    def stop_soon(self) -> None:
+        """Let a training segment end at its next batch, with a checkpoint."""
+        self._is_stopping = True
+
     def _work(self, held: Claim) -> None:
-        where = {"job": held.job_id, "piece": held.number, "attempt": held.attempt}
+        where = f"job {held.job_id}, piece {held.number}, attempt {held.attempt}"
         log.info("claimed %s", where)
+        try:
+            self._work_or_give_back(held, where)
+        except LeaseLost:
+            log.warning("lost %s: another worker has it", where)
+
+    def _work_or_give_back(self, held: Claim, where: str) -> None:
         try:
             with Lease(self._study, held) as lease:
                 if held.kind == "classify":
@@ -75,7 +102,7 @@ class Bench:
                     self._train(held, lease.check)
             log.info("finished %s", where)
         except LeaseLost:
-            log.warning("lost %s: another worker has it", where)
+            raise
         except Cancelled:
             claims.confirm_cancel(self._study, held)
             log.info("cancelled %s", where)
@@ -87,6 +114,8 @@ class Bench:
             # goes back to the ledger and the worker lives on.
             log.exception("failed %s", where)
             claims.give_back(self._study, held, f"{type(error).__name__} in the worker (its log)")
+            if isinstance(error, _DEVICE_ERRORS):
+                self._on_broken_device()
 
     def _classify(self, held: Claim, check: Callable[[], None]) -> None:
         with self._study.database.read() as connection:
@@ -103,11 +132,12 @@ class Bench:
         requests: list[Request] = []
         for one in wanted:
             try:
-                path = self._study.file_of(one)
+                path, members = self._study.file_of(one), self._study.members_of(one)
             except MarrowError as error:
                 outcomes.append(Outcome(one.id, None, None, str(error)))
                 continue
-            requests.append(Request(one.id, path, tuple(drawn.get(one.id, ())), one.is_slide))
+            own = tuple(drawn.get(one.id, ()))
+            requests.append(Request(one.id, path, own, members, one.identity, one.is_slide))
         classifier = self._classifier(model)
         check()
         outcomes += classifier.classify(requests, check)
@@ -168,6 +198,8 @@ class Bench:
 
         def should_yield() -> bool:
             nonlocal looked
+            if self._is_stopping:
+                return True
             if time.monotonic() - looked < YIELD_LOOK_S:
                 return False
             looked = time.monotonic()

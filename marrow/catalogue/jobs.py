@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from marrow.catalogue.locks import lock_job
 from marrow.catalogue.schema import event, job, job_smear, piece, prediction, smear
 from marrow.catalogue.smears import IN_LIMIT
 from marrow.errors import NotFound
@@ -31,13 +32,9 @@ PIECE_SIZE = {"interactive": 16, "overnight": 64}
 """Fields of a piece. A person who waits sees answers batch by batch; a night's work is sent
 in the largest pieces whose loss under kill -9 still costs little."""
 
-_NEW_PIECE: dict[str, Any] = {
-    "state": "new",
-    "attempt": 0,
-    "sends": 0,
-    "exceptions": 0,
-    "lost_leases": 0,
-}
+_AGAIN: dict[str, Any] = {"state": "new", "sends": 0, "exceptions": 0, "lost_leases": 0}
+"""A piece that is queued again keeps its attempt: the fence counts upwards only."""
+_NEW_PIECE: dict[str, Any] = {**_AGAIN, "attempt": 0}
 
 
 def submit_classify(
@@ -126,21 +123,18 @@ def cancel(connection: Connection, at: float, job_id: int) -> Job:
     """Ask for a job to stop: `cancelled` at once if no worker has a piece of it, else when the
     worker confirms. A finished job stays as it is.
     """
+    lock_job(connection, job_id)
     current = get(connection, job_id)
     if current.is_finished or current.state == "cancelling":
         return current
     set_state(connection, at, job_id, "cancelling")
-    connection.execute(
-        update(piece)
-        .where(piece.c.job_id == job_id, piece.c.state == "new")
-        .values(state="cancelled", finished_at=at)
-    )
     close_if_over(connection, at, job_id)
     return get(connection, job_id)
 
 
 def retry(connection: Connection, at: float, job_id: int) -> Job:
     """Queue again what failed or was cancelled; what succeeded stays."""
+    lock_job(connection, job_id)
     current = get(connection, job_id)
     if not current.is_finished:
         return current
@@ -150,7 +144,7 @@ def retry(connection: Connection, at: float, job_id: int) -> Job:
         open_again = connection.execute(
             update(piece)
             .where(piece.c.job_id == job_id, piece.c.state.in_(("failed", "cancelled")))
-            .values(**_NEW_PIECE, error=None, sent_at=None, finished_at=None, lease_until=None)
+            .values(**_AGAIN, error=None, sent_at=None, finished_at=None, lease_until=None)
         ).rowcount
     if open_again:
         connection.execute(
@@ -246,14 +240,20 @@ def set_state(connection: Connection, at: float, job_id: int, state: str) -> Non
 
 
 def close_if_over(connection: Connection, at: float, job_id: int) -> None:
-    """End a job that has no open piece left."""
+    """End a job that has no open piece left; one that is being cancelled gives up the rest."""
+    current = get(connection, job_id)
+    if current.is_finished:
+        return
+    if current.state == "cancelling":
+        connection.execute(
+            update(piece)
+            .where(piece.c.job_id == job_id, piece.c.state == "new")
+            .values(state="cancelled", finished_at=at)
+        )
     is_open = select(piece.c.number).where(
         piece.c.job_id == job_id, piece.c.state.in_(("new", "running"))
     )
     if connection.execute(is_open.limit(1)).first() is not None:
-        return
-    current = get(connection, job_id)
-    if current.is_finished:
         return
     if current.state == "cancelling":
         set_state(connection, at, job_id, "cancelled")

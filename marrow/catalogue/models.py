@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from marrow.catalogue.locks import lock_study
 from marrow.catalogue.schema import model, scoring
 from marrow.errors import NotFound
 from marrow.records import ModelRecord, Precision
@@ -23,6 +24,7 @@ def register(
     job_id: int | None,
 ) -> ModelRecord:
     """Add a model, or find the one with the same weights; the study's first is its champion."""
+    lock_study(connection)
     known = connection.execute(select(model).where(model.c.sha256 == sha256)).first()
     if known is not None:
         return _record(known)
@@ -62,6 +64,7 @@ def all_models(connection: Connection) -> list[ModelRecord]:
 
 def promote(connection: Connection, model_id: int) -> ModelRecord:
     """Make a model the champion; NotFound if there is none of that id."""
+    lock_study(connection)
     get(connection, model_id)
     connection.execute(update(model).values(is_champion=model.c.id == model_id))
     return get(connection, model_id)

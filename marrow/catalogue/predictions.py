@@ -47,6 +47,8 @@ class ResultFilter(Record):
     text: str = ""
     job_id: int | None = None
     """Results of this job, its errors too; without it, all predictions."""
+    piece: int | None = None
+    """Of the job, those of this piece."""
     model_id: int | None = None
     head: str | None = None
     """The head that `call` and `min_p` are about."""
@@ -273,6 +275,8 @@ def _condition(scheme: Scheme, shown: ResultFilter) -> ColumnElement[bool]:
         terms.append(matches(shown.text.strip()))
     if shown.job_id is not None:
         terms.append(job_smear.c.job_id == shown.job_id)
+    if shown.job_id is not None and shown.piece is not None:
+        terms.append(job_smear.c.piece == shown.piece)
     if shown.model_id is not None:
         terms.append(prediction.c.model_id == shown.model_id)
     if shown.head is not None and shown.call is not None:

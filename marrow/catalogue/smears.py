@@ -19,12 +19,16 @@ from sqlalchemy import (
     update,
 )
 
+from marrow.catalogue.locks import lock_study
 from marrow.catalogue.schema import label, smear, test_patient
-from marrow.errors import CannotSplit
 from marrow.records import NewSmear, Record, Smear
+from marrow.settings import STORE_ROOT
 
 IN_LIMIT = 10_000
 """Values of one IN list; SQLite takes 32,766 bound values in a statement."""
+
+
+_PLACE = ("root", "path", "members")
 
 
 class _Keep:
@@ -54,8 +58,8 @@ class SmearRow(NamedTuple):
 def register(connection: Connection, at: float, new: NewSmear) -> tuple[int, bool]:
     """(id, whether it is new) of a smear; one that is known only learns its new place."""
     known = connection.execute(
-        select(smear.c.id).where(smear.c.identity == new.identity)
-    ).scalar_one_or_none()
+        select(smear.c.id, smear.c.root).where(smear.c.identity == new.identity)
+    ).one_or_none()
     values = new.model_dump()
     if known is None:
         statement = insert(smear).values(**values, regions_revision=0, added_at=at)
@@ -63,8 +67,11 @@ def register(connection: Connection, at: float, new: NewSmear) -> tuple[int, boo
         assert created is not None  # noqa: S101 -- an INSERT of one row has one
         return int(created[0]), True
     learnt = {name: value for name, value in values.items() if value is not None}
-    connection.execute(update(smear).where(smear.c.id == known).values(**learnt))
-    return int(known), False
+    if known.root == STORE_ROOT:
+        # The store's copy stays the place: every host sees it, the new folder perhaps one.
+        learnt = {name: value for name, value in learnt.items() if name not in _PLACE}
+    connection.execute(update(smear).where(smear.c.id == known.id).values(**learnt))
+    return int(known.id), False
 
 
 def get(connection: Connection, ids: Sequence[int]) -> list[Smear]:
@@ -158,7 +165,18 @@ def describe(
     if values:
         for start in range(0, len(ids), IN_LIMIT):
             chunk = ids[start : start + IN_LIMIT]
+            if isinstance(patient, str):
+                _follow_test_side(connection, chunk, patient.strip())
             connection.execute(update(smear).where(smear.c.id.in_(chunk)).values(**values))
+
+
+def _follow_test_side(connection: Connection, ids: Sequence[int], patient: str) -> None:
+    """A test patient who gets another name stays a test patient under it."""
+    drawn = test_patients(connection)
+    if not drawn or not patient or patient in drawn:
+        return
+    if any((one.patient or one.own_patient) in drawn for one in get(connection, ids)):
+        connection.execute(insert(test_patient), {"patient": patient})
 
 
 def test_patients(connection: Connection) -> frozenset[str]:
@@ -166,17 +184,15 @@ def test_patients(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(select(test_patient.c.patient)).scalars())
 
 
-def keep_test_patients(connection: Connection, patients: Iterable[str]) -> None:
-    """Store the study's one draw.
-
-    Raises
-    ------
-    CannotSplit
-        If it was drawn before: test patients never move.
-    """
-    if test_patients(connection):
-        raise CannotSplit("This study's test patients are drawn already; they never move")
-    connection.execute(insert(test_patient), [{"patient": name} for name in sorted(patients)])
+def keep_test_patients(connection: Connection, patients: Iterable[str]) -> frozenset[str]:
+    """Store the study's one draw; returns the one that counts: an earlier one never moves."""
+    lock_study(connection)
+    drawn = test_patients(connection)
+    if drawn:
+        return drawn
+    rows = [{"patient": name} for name in sorted(patients)]
+    connection.execute(insert(test_patient), rows)
+    return frozenset(row["patient"] for row in rows)
 
 
 def _condition(shown: SmearFilter) -> ColumnElement[bool]:

@@ -14,9 +14,12 @@ from rich.table import Table
 from marrow.cli import REFUSED, AsJson, console, session_of, show
 from marrow.client import Client, has_worker_installed
 from marrow.errors import MarrowError, NotFound
-from marrow.exporting import write_job_csv
+from marrow.exporting import require_writable, write_job_csv
 from marrow.records import Event, Job, Night
 
+LARGEST_ID = 2**31 - 1
+"""Of an INTEGER in PostgreSQL; SQLite's is larger."""
+JobId = Annotated[int, typer.Argument(metavar="ID", max=LARGEST_ID)]
 ModelId = Annotated[str | None, typer.Option(help="m17; default: the champion.")]
 
 
@@ -46,20 +49,25 @@ def classify(
     client = session_of(context).client
     if out is not None and not wait:
         raise typer.BadParameter("--out needs --wait: the answers are not there yet")
+    if out is not None:
+        require_writable(out)
+    if until is not None and at is None:
+        raise typer.BadParameter("--until needs --at: when may it begin?")
+    night = None if at is None else Night(at=at, until=until, zone=zone or local_zone())
     refused: tuple[MarrowError, ...] = ()
+    copies: tuple[tuple[Path, int], ...] = ()
     if paths:
         report = client.import_smears(paths)
-        ids, refused = list(report.smear_ids), report.refused
+        ids, refused, copies = list(report.smear_ids), report.refused, report.copies
     else:
         ids = client.smear_ids()
-    night = None if at is None else Night(at=at, until=until, zone=zone or local_zone())
     job = client.submit(
         ids, model_number(model), priority="interactive" if at is None else "overnight", night=night
     )
     if wait:
         job = wait_for(client, job, as_json)
     if out is not None:
-        write_job_csv(client.study, job.id, refused, out)
+        write_job_csv(client.study, job.id, out, refused, copies)
     text = summary(job) + (f"\n{len(refused)} files refused" if refused else "")
     text += f"\nresults: {out}" if out is not None else ""
     if not wait:
@@ -86,7 +94,7 @@ def list_jobs(context: typer.Context, as_json: AsJson = False) -> None:
 
 def follow(
     context: typer.Context,
-    job_id: Annotated[int, typer.Argument(metavar="ID")],
+    job_id: JobId,
     as_json: AsJson = False,
 ) -> None:
     """Follow a job to its end; exit code 1 if anything in it failed."""
@@ -100,7 +108,7 @@ def follow(
 
 def cancel(
     context: typer.Context,
-    job_id: Annotated[int, typer.Argument(metavar="ID")],
+    job_id: JobId,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a job to stop."""
@@ -110,7 +118,7 @@ def cancel(
 
 def retry(
     context: typer.Context,
-    job_id: Annotated[int, typer.Argument(metavar="ID")],
+    job_id: JobId,
     as_json: AsJson = False,
 ) -> None:
     """Queue again what failed in a job."""
@@ -171,18 +179,17 @@ def model_number(text: str | None) -> int | None:
     if text is None:
         return None
     digits = text.removeprefix("m")
-    if not digits.isdecimal():
+    if not digits.isdecimal() or int(digits) > LARGEST_ID:
         raise typer.BadParameter(f"{text!r} is no model; models are named m17")
     return int(digits)
 
 
 def local_zone() -> str:
-    """IANA name of this machine's time zone, UTC where it has none."""
-    try:
-        link = Path("/etc/localtime").resolve(strict=True)
-    except OSError:
-        return "UTC"
-    return str(link).partition("zoneinfo/")[2] or "UTC"
+    """IANA name of this machine's time zone."""
+    name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
+    if not name:
+        raise typer.BadParameter("this machine's time zone is not known: give --zone Europe/Berlin")
+    return name
 
 
 def _clock(at: float | None) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from marrow.errors import NotASmear, UnreachableSmear, UnreadableSmear
@@ -38,11 +38,14 @@ class Asset:
     identity : str
         SHA-256 in hexadecimal: of the bytes for one file, over the sorted hashes of the members
         (joined by newlines) for several.
+    copies : tuple of Path
+        Other files that hold the same image; they make no smear of their own.
     """
 
     path: Path
     members: tuple[Path, ...]
     identity: str
+    copies: tuple[Path, ...] = ()
 
 
 def find_assets(
@@ -77,8 +80,25 @@ def find_assets(
     for path, members in sorted(groups.items()):
         if all(member in digests for member in members):
             identity = _identity([digests[member] for member in members])
-            assets.setdefault(identity, Asset(path, members, identity))
+            first = assets.setdefault(identity, Asset(path, members, identity))
+            if first.path != path:
+                assets[identity] = replace(first, copies=(*first.copies, path))
     return list(assets.values()), refusals
+
+
+def require_unchanged(path: Path, members: Sequence[Path], identity: str) -> None:
+    """Raise UnreachableSmear unless these files still hold the image of that identity.
+
+    An answer is stored under the identity of a smear: never may it come from other pixels that
+    somebody has put in the same place.
+    """
+    digests = []
+    for digest in map(_digest, members):
+        if isinstance(digest, UnreachableSmear):
+            raise digest
+        digests.append(digest)
+    if _identity(digests) != identity:
+        raise UnreachableSmear(path, "was replaced by another image; import it again")
 
 
 def _digest(file: Path) -> str | UnreachableSmear:

@@ -56,6 +56,7 @@ class CasesController:
         self._filter = SmearFilter()
         self._loaded = 0
         self._total = 0
+        self._is_reloading = False
         self.is_read = False
         """Whether the list holds what the catalogue holds, not the study before."""
         self._progress: tuple[int, int] = (0, 0)
@@ -80,10 +81,18 @@ class CasesController:
         desk = self._session.desk
         if desk is not None:
             shown, limit = self._filter, max(PAGE, self._loaded)
-            self._background.ask("cases", lambda: desk.case_page(shown, 0, limit), self._on_page)
+            self._is_reloading = True
+            self._background.ask(
+                "cases",
+                lambda: desk.case_page(shown, 0, limit),
+                self._on_page,
+                failed=self._on_reload_failed,
+            )
 
     def more(self) -> None:
-        """Read the next page, if there is one."""
+        """Read the next page, if there is one; not while the list is read anew."""
+        if self._is_reloading:
+            return
         desk, shown, offset = self._session.desk, self._filter, self._loaded
         if desk is not None and offset < self._total:
             self._background.ask(
@@ -137,10 +146,14 @@ class CasesController:
         self.reload()
 
     def _on_page(self, page: CasePage) -> None:
+        self._is_reloading = False
         self._loaded, self._total = len(page.lines), page.total
         self._view.set_lines(page.lines, page.total)
         self.is_read = True
         self._view.set_counts(page.smears, page.labelled, page.without_patient)
+
+    def _on_reload_failed(self) -> None:
+        self._is_reloading = False
 
     def _on_more(self, page: CasePage) -> None:
         self._loaded, self._total = self._loaded + len(page.lines), page.total

@@ -91,6 +91,7 @@ class ResultsController:
         self._arrived_since_ask: list[ResultLine] = []
         self._stale_ticks = 0
         self._is_stale = False
+        self._is_reloading = False
         session.events.desk.connect(self._on_desk)
         session.events.unfinished.connect(self._on_unfinished)
         session.events.result_job.connect(self._on_result_job)
@@ -131,12 +132,18 @@ class ResultsController:
         self._is_stale = False
         self._arrived_since_ask = []
         if desk is not None:
+            self._is_reloading = True
             self._background.ask(
-                "results", lambda: desk.result_page(shown, sort, 0, limit), self._on_page
+                "results",
+                lambda: desk.result_page(shown, sort, 0, limit),
+                self._on_page,
+                failed=self._on_reload_failed,
             )
 
     def more(self) -> None:
-        """Read the next page, if there is one."""
+        """Read the next page, if there is one; not while the list is read anew."""
+        if self._is_reloading:
+            return
         desk, shown, sort, offset = self._session.desk, self._filter, self._sort, len(self._keys)
         if desk is not None and offset < self._total:
             self._background.ask(
@@ -248,6 +255,7 @@ class ResultsController:
         self.reload(from_top=True)
 
     def _on_page(self, page: ResultPage) -> None:
+        self._is_reloading = False
         # Rows that were inserted after the question was asked may be missing in its answer.
         listed = {_key(line) for line in page.lines}
         late = [line for line in self._arrived_since_ask if _key(line) not in listed]
@@ -257,6 +265,9 @@ class ResultsController:
         self._view.set_lines((*late, *page.lines))
         self.is_read = True
         self._show_count()
+
+    def _on_reload_failed(self) -> None:
+        self._is_reloading = False
 
     def _on_more(self, page: ResultPage) -> None:
         fresh = [line for line in page.lines if _key(line) not in self._keys]

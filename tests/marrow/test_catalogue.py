@@ -14,7 +14,7 @@ from marrow.catalogue import jobs, labels, models, regions, smears
 from marrow.catalogue.migrate import HEAD, require_current, script_config
 from marrow.catalogue.regions import NewRegion
 from marrow.catalogue.schema import metadata
-from marrow.errors import BadLabels, BadSettings, CannotSplit, NoStudy, NotFound
+from marrow.errors import BadLabels, BadSettings, NoStudy, NotFound
 from marrow.records import ModelRecord
 from marrow.settings import Settings
 from marrow.study import Study
@@ -173,9 +173,19 @@ def test_test_patients_never_move(any_study: Study) -> None:
     with any_study.database.write() as connection:
         smears.keep_test_patients(connection, ["P2", "P1"])
     with any_study.database.write() as connection:
+        assert smears.keep_test_patients(connection, ["P3"]) == {"P1", "P2"}
         assert smears.test_patients(connection) == {"P1", "P2"}
-        with pytest.raises(CannotSplit, match="never move"):
-            smears.keep_test_patients(connection, ["P3"])
+
+
+def test_a_test_patient_who_is_renamed_stays_one(
+    any_study: Study, add_smears: Callable[..., list[int]]
+) -> None:
+    ids = add_smears(any_study, 4)  # of P0, P0, P1, P1
+    with any_study.database.write() as connection:
+        smears.keep_test_patients(connection, ["P1"])
+        smears.describe(connection, ids[:2], patient="P8")
+        smears.describe(connection, ids[2:3], patient="P9")
+        assert smears.test_patients(connection) == {"P1", "P9"}
 
 
 def test_the_first_model_is_champion_until_another_is_promoted(
@@ -191,3 +201,20 @@ def test_the_first_model_is_champion_until_another_is_promoted(
         assert models.record_scoring(connection, 0.0, second.id, "test", {}) == 2
         with pytest.raises(NotFound, match="m99"):
             models.get(connection, 99)
+
+
+def test_of_two_draws_at_once_the_first_counts(any_study: Study) -> None:
+    drawn: list[frozenset[str]] = []
+
+    def draw_second() -> None:
+        with any_study.database.write() as connection:
+            drawn.append(smears.keep_test_patients(connection, ["P2"]))
+
+    second = threading.Thread(target=draw_second)
+    with any_study.database.write() as connection:
+        smears.keep_test_patients(connection, ["P1"])
+        second.start()
+        second.join(0.3)
+        assert second.is_alive()  # it waits for the first one's commit
+    second.join(20)
+    assert drawn == [{"P1"}]

@@ -47,6 +47,7 @@ def test_refused_input_is_one_line_and_exit_code_1(home: Path, tmp_path: Path) -
         ("classify",),
         ("train", "--weights", str(tmp_path / "none.pth")),
         ("models", "show", "m3"),
+        ("classify", "--wait", "--out", str(tmp_path / "none" / "x.csv")),
     ):
         done = marrow(home, *arguments)
         assert done.returncode == 1, arguments
@@ -55,7 +56,16 @@ def test_refused_input_is_one_line_and_exit_code_1(home: Path, tmp_path: Path) -
 
 
 def test_wrong_usage_is_exit_code_2(home: Path) -> None:
-    for arguments in (("classify", "--model", "best"), ("train", "--loss-weights", "1:2:3")):
+    for arguments in (
+        ("classify", "--model", "best"),
+        ("classify", "--model", "m99999999999999999999"),
+        ("classify", "--at", "25:00"),
+        ("classify", "--until", "06:00"),
+        ("follow", "99999999999999999999"),
+        ("train", "--loss-weights", "1:2:3"),
+        ("train", "--loss-weights", "nan:1"),
+        ("train", "--input-px", "5000"),
+    ):
         done = marrow(home, *arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr
@@ -81,20 +91,22 @@ def test_doctor_is_content_with_a_new_study(home: Path) -> None:
 
 def test_results_have_a_row_for_each_file(home: Path, tmp_path: Path, add_model: object) -> None:
     good, bad = write_smear(tmp_path / "=cmd.png"), tmp_path / "b.png"
+    twin = write_smear(tmp_path / "twin.png")
     bad.write_bytes(b"no image")
     study = Study.open(Settings.read(home))
     client = Client(study, start_agent=lambda _: None)
-    report = client.import_smears([good, bad])
+    report = client.import_smears([good, twin, bad])
     assert callable(add_model)
     add_model(study)
     job = client.submit(report.smear_ids)
-    write_job_csv(study, job.id, report.refused, tmp_path / "results.csv")
+    write_job_csv(study, job.id, tmp_path / "results.csv", report.refused, report.copies)
     study.close()
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [Path(row["file"]).name for row in rows] == ["=cmd.png", "b.png"]
+    assert [Path(row["file"]).name for row in rows] == ["=cmd.png", "twin.png", "b.png"]
     assert all(len(row["sha256"]) == 64 for row in rows)
-    assert rows[1]["error"]
+    assert rows[0]["sha256"] == rows[1]["sha256"]
+    assert rows[2]["error"]
     assert {row["notice"] for row in rows} == {NOTICE}
     assert list(rows[0])[4:11] == [
         "mds",

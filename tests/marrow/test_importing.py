@@ -102,6 +102,9 @@ def test_a_moved_file_is_the_same_smear(make_study: MakeStudy, folder: Path) -> 
         ("file,mpp\n0.png,250\n", "mpp is '250'"),
         ("file,patient\n0.png,P1,AML,more\n", "does not fit the columns"),
         ("file,mds\n0.png,MDS\n", "unknown column 'mds'"),
+        ("file,patient\n0.png,P1\n0.png,P2\n", "line 3: 0.png has another row"),
+        ("file,patient\n0.png,P\x1b[31m\n", "control characters"),
+        ("file,patient\n0\x00.png,P1\n", "control characters"),
     ],
 )
 def test_a_bad_table_registers_nothing(
@@ -160,3 +163,39 @@ def test_labels_for_smears_that_are_registered(make_study: MakeStudy, folder: Pa
     assert label_known_smears(study, table) == (1, ["else.png"])
     assert rows_of(study)[0].answers == {"diagnosis": "MDS"}
     assert rows_of(study)[0].smear.patient == "P9"
+
+
+def test_one_image_under_two_names_is_one_smear_and_said_so(
+    make_study: MakeStudy, folder: Path
+) -> None:
+    (folder / "twin.png").write_bytes((folder / "0.png").read_bytes())
+    study = make_study()
+    report = import_smears(study, [folder])
+    assert report.added == 3
+    assert report.copies == ((folder / "twin.png", report.smear_ids[0]),)
+    assert ("twin.png", "the same image as 0.png") in report.warnings
+
+
+def test_one_image_with_two_diagnoses_is_refused(make_study: MakeStudy, folder: Path) -> None:
+    (folder / "twin.png").write_bytes((folder / "0.png").read_bytes())
+    table = write_table(folder, "file,patient,diagnosis\n0.png,P1,AA\ntwin.png,P2,AML\n")
+    report = import_smears(make_study(), [folder], table)
+    assert report.added == 2
+    assert [error.path.name for error in report.refused] == ["twin.png"]
+    assert "same image as 0.png" in str(report.refused[0])
+
+
+def test_a_name_that_no_file_can_have_is_named_as_missing(
+    make_study: MakeStudy, folder: Path
+) -> None:
+    table = write_table(folder, f"file,patient\n{'x' * 300}.png,P1\n")
+    report = import_smears(make_study(), [folder], table)
+    assert report.added == 3
+    assert len(report.refused) == 1
+
+
+def test_a_copy_in_the_store_stays_the_place(make_study: MakeStudy, folder: Path) -> None:
+    study = make_study()
+    import_smears(study, [folder], copy=True)
+    import_smears(study, [folder])
+    assert {row.smear.root for row in rows_of(study)} == {"store"}

@@ -107,6 +107,16 @@ def test_a_person_is_served_before_the_night(sent: Sent, server: redis.Redis) ->
     assert messages(server, "overnight") == []
 
 
+def test_a_person_finds_room_though_the_night_has_all_its_hints_out(
+    sent: Sent, server: redis.Redis
+) -> None:
+    sent.submit(sent.ids, "overnight")
+    assert sent.wake() == HINTS_PER_WORKER
+    person = sent.submit(sent.ids[:1])
+    assert sent.wake() == 1
+    assert messages(server, "interactive") == [[person.id, 0]]
+
+
 def test_an_unclaimed_hint_is_sent_again_and_then_ever_more_seldom(
     sent: Sent, clock: Callable[[], float]
 ) -> None:

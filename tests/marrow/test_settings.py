@@ -3,16 +3,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from marrow.errors import BadSettings
+from marrow.schemes import AA_MDS_AML
 from marrow.settings import Settings
+from marrow.study import Study
 
 
 def test_without_settings_one_machine_has_all(tmp_path: Path) -> None:
     settings = Settings.read(tmp_path)
     assert settings.is_single_machine
-    assert settings.database_url == f"sqlite:///{tmp_path.as_posix()}/catalogue.sqlite"
+    assert make_url(settings.database_url).database == str(tmp_path / "catalogue.sqlite")
     assert settings.store_folder == tmp_path / "store"
+
+
+def test_a_home_of_any_name_keeps_its_catalogue_inside(tmp_path: Path) -> None:
+    home = tmp_path / "Study #1? 100% ü"
+    Study.create(Settings.read(home), AA_MDS_AML).close()
+    assert (home / "catalogue.sqlite").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [home.name]
 
 
 def test_the_environment_wins_over_the_file_and_the_option_over_both(

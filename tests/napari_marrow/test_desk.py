@@ -111,6 +111,8 @@ def test_a_stopped_follower_ends_before_the_job(
     follower = Follower(desk)
     follower.follow(job.id)
     follower.stop()
+    for thread in list(follower._threads.values()):
+        thread.join(10)
     assert follower.followed == frozenset()
     assert follower.take(10) == []
     follower.follow(job.id)

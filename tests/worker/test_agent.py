@@ -385,7 +385,7 @@ def test_one_worker_per_card_and_no_secret_on_a_command_line(tmp_path: Path) -> 
     ]
     assert [role.holds_leases for role in roles] == [True, True, False]
     tied = ["--parent", "4711"]
-    marrow = [sys.executable, "-m", "marrow", "--home", str(tmp_path)]
+    marrow = [sys.executable, "-P", "-m", "marrow", "--home", str(tmp_path)]
     assert list(roles[0].command) == [*marrow, "worker", *tied]
     assert list(roles[2].command) == [*marrow, "scheduler", *tied]
 

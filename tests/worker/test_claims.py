@@ -290,6 +290,29 @@ def test_a_worker_that_dies_while_cancelling_does_not_hold_the_job(lab: Lab) -> 
     assert lab.job(job.id).state == "cancelled"
 
 
+def test_cancel_at_the_end_of_a_segment_leaves_nothing_open(lab: Lab) -> None:
+    """The worker's last look came before the cancel: it hands in the segment all the same."""
+    job = lab.train()
+    held = lab.take()
+    with lab.study.database.write() as connection:
+        jobs.cancel(connection, lab.study.database.now(connection), job.id)
+    checkpoint = CheckpointRef(path="runs/x", sha256="c" * 64, epoch=1, batch=0)
+    claims.finish_segment(lab.study, held, SegmentPayload(run=0, segment=0), checkpoint)
+    assert lab.job(job.id).state == "cancelled"
+    assert lab.states(job.id) == ["done", "cancelled"]
+
+
+def test_a_retried_segment_counts_its_attempts_upwards(lab: Lab) -> None:
+    """A worker that was stopped before cancel and retry must not pass the fence after them."""
+    job = lab.train()
+    zombie = lab.take(ANNA)
+    claims.refuse(lab.study, zombie, "No smear has a label")
+    with lab.study.database.write() as connection:
+        jobs.retry(connection, lab.study.database.now(connection), job.id)
+    assert lab.take(ANNA).attempt == zombie.attempt + 1
+    assert not claims.renew(lab.study, zombie)
+
+
 def test_retry_queues_what_failed_and_nothing_else(lab: Lab) -> None:
     job = lab.submit(lab.ids[:3])
     lab.finish(lab.take(), {lab.ids[1]: "unreachable"})

@@ -67,6 +67,25 @@ def test_one_unreadable_smear_fails_alone(
     assert client.job(job.id).state == "done"
 
 
+def test_another_image_in_the_place_of_a_smear_gets_no_answer_in_its_name(
+    study: Study,
+    client: Client,
+    tiny_model: TinyModel,
+    small_smears: SmallSmears,
+    tmp_path: Path,
+) -> None:
+    tiny_model(study)
+    ids = small_smears(study, tmp_path / "smears", 3)
+    replaced = tmp_path / "smears" / "00001.png"
+    replaced.write_bytes((tmp_path / "smears" / "00002.png").read_bytes())
+    job = client.submit(ids)
+    assert bench(study).try_any()
+    with study.database.read() as connection:
+        found = dict(jobs.errors(connection, job.id))
+    assert found.keys() == {ids[1]}
+    assert "replaced by another image" in found[ids[1]]
+
+
 def test_an_altered_model_is_refused_with_its_name(
     study: Study,
     client: Client,
