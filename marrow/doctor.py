@@ -63,7 +63,8 @@ def _study(settings: Settings) -> Iterator[Finding]:
         study = Study.open(settings)
     except MarrowError as error:
         is_new = settings.database is None and not (settings.home / "catalogue.sqlite").exists()
-        yield Finding(is_new, "study", str(error))
+        remedy = "" if is_new else "do what the sentence says, or restore a backup of the home"
+        yield Finding(is_new, "study", str(error), remedy)
         return
     yield Finding(True, "study", f"{study.scheme.name} in {settings.home}")
     yield _database(study)

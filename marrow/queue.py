@@ -97,7 +97,8 @@ def wake(study: Study, app: Celery) -> int:
                     TASK, (hint.job_id, hint.number), queue=hint.queue, connection=connection
                 )
     except (OperationalError, RedisError) as error:
-        log.warning("The broker does not answer (%s); hints are sent again later", type(error))
+        name = type(error).__name__
+        log.warning("The broker does not answer (%s); hints are sent again later", name)
         return 0
     return len(hints)
 

@@ -61,6 +61,8 @@ def classify(
         ids, refused, copies = list(report.smear_ids), report.refused, report.copies
     else:
         ids = client.smear_ids()
+    if not ids and not refused:
+        raise NotFound("There is no smear to classify: name files or folders, or import some")
     job = client.submit(
         ids, model_number(model), priority="interactive" if at is None else "overnight", night=night
     )
@@ -128,6 +130,8 @@ def retry(
 
 def wait_for(client: Client, job: Job, is_quiet: bool) -> Job:
     """Follow a job to its end behind a progress bar; an interrupt leaves it running."""
+    if job.is_finished:
+        return job
     if client.study.settings.is_single_machine and not has_worker_installed():
         raise NotFound(
             f"Job {job.id} waits, but no worker is installed here: "

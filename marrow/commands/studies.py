@@ -11,6 +11,7 @@ from rich.progress import Progress
 from marrow.catalogue.database import Database
 from marrow.catalogue.migrate import HEAD, migrate
 from marrow.cli import REFUSED, AsJson, console, session_of, show
+from marrow.errors import NotFound
 from marrow.importing import ImportReport, label_known_smears
 from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.study import Study
@@ -68,6 +69,8 @@ def import_(
             copy=copy,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
+    if not report.smear_ids and not report.refused:
+        raise NotFound(f"There is no smear in {', '.join(map(str, paths))}")
     show_import(report, as_json)
     if report.refused:
         raise typer.Exit(REFUSED)
