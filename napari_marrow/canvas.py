@@ -52,13 +52,14 @@ class SmearCanvas:
         self._smear: Image | None = None
         self._heatmap: Image | None = None
         self._image: SmearImage | None = None
+        self._placement = smear_placement(None)
         self.regions = RegionLayer(viewer)
 
     def show(self, picture: SmearPicture) -> None:
         """Show another smear; its heatmap comes by `show_heatmap`."""
         if picture.smear.is_slide:
             slice_in_background()
-        placement = smear_placement(picture.smear.pixel_size_um)
+        self._placement = placement = smear_placement(picture.smear.pixel_size_um)
         earlier, self._image = self._image, picture.image
         self.show_heatmap(None)
         # All at once and before anything is drawn: napari warns of layers of several units,
@@ -73,6 +74,15 @@ class SmearCanvas:
             earlier.close()
         self._viewer.scale_bar.visible = picture.smear.pixel_size_um is not None
         self._viewer.reset_view()
+
+    def clear(self) -> None:
+        """Show no smear; the layers stay, hidden or empty."""
+        self.show_heatmap(None)
+        if self._smear is not None:
+            self._smear.visible = False
+            self.regions.show((), self._placement)
+        self.set_words("")
+        self.close()
 
     def show_heatmap(self, heatmap: Heatmap | None) -> None:
         """Draw the evidence for a class, None to hide it."""

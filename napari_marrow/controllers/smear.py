@@ -18,6 +18,9 @@ class Canvas(Protocol):
     def show(self, picture: SmearPicture) -> None:
         """Show another smear, without a heatmap."""
 
+    def clear(self) -> None:
+        """Show no smear."""
+
     def show_heatmap(self, heatmap: Heatmap | None) -> None:
         """Draw the evidence for a class, None to hide it."""
 
@@ -43,6 +46,7 @@ class SmearController:
         self._background = background
         self._canvas = canvas
         self._picture: SmearPicture | None = None
+        session.events.desk.connect(self._on_desk)
         session.events.evidence.connect(self._draw_evidence)
         session.events.is_heatmap_shown.connect(self._draw_evidence)
         session.events.opacity.connect(self._on_opacity)
@@ -82,6 +86,11 @@ class SmearController:
             self._background.tell(
                 lambda: desk.save_regions(smear_id, drawn, reader), lambda _answer: None
             )
+
+    def _on_desk(self, _desk: Desk | None) -> None:
+        """Another study: nothing of the earlier one stays on the canvas."""
+        self._picture = None
+        self._canvas.clear()
 
     def _on_picture(self, desk: Desk, picture: SmearPicture, evidence: Evidence | None) -> None:
         if desk is not self._session.desk:  # another study was opened meanwhile

@@ -180,3 +180,19 @@ def test_a_slide_is_sliced_on_a_thread_and_the_persons_setting_stays(
     canvas.show(replace(field, smear=field.smear.model_copy(update={"is_slide": True})))
     assert not viewer._layer_slicer._force_sync
     assert not get_settings().experimental.async_
+
+
+def test_a_cleared_canvas_shows_nothing_and_takes_the_next_smear(
+    viewer: ViewerModel, make_picture: MakePicture
+) -> None:
+    square = Region(id=1, smear_id=1, role="use", polygon=((0, 0), (0, 9), (9, 9)), reader="A")
+    canvas = SmearCanvas(viewer)
+    canvas.clear()  # nothing to clear yet
+    canvas.show(make_picture(1, (40, 50), regions=(square,)))
+    canvas.clear()
+    assert not viewer.layers[SMEAR_LAYER].visible
+    assert viewer.layers[REGIONS_LAYER].nshapes == 0
+    assert not viewer.text_overlay.visible
+    canvas.show(make_picture(2, (40, 50)))
+    assert viewer.layers[SMEAR_LAYER].visible
+    canvas.close()

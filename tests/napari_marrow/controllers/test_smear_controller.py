@@ -153,3 +153,14 @@ def test_regions_are_stored_under_the_readers_name(
     with study.database.read() as connection:
         (stored,) = regions.of(connection, 1)
     assert (stored.role, stored.reader, stored.polygon) == ("use", "A", region.polygon)
+
+
+def test_another_study_leaves_nothing_of_the_first_on_the_canvas(
+    controller: SmearController, session: Session, canvas: Any, predicted: list[int]
+) -> None:
+    controller.open(1, predicted[0])
+    canvas.show_heatmap.reset_mock()
+    session.desk = None
+    canvas.clear.assert_called_once()
+    controller.choose_evidence(Evidence("diagnosis", "AML"))
+    assert drawn(canvas) is None
