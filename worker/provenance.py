@@ -21,6 +21,7 @@ SERVING_SOURCES = {
         "backbones.py",
         "checkpoints.py",
         "network.py",
+        "precision.py",
         "preprocess.py",
         "weights.py",
     ),
