@@ -83,6 +83,8 @@ def interval(figure: dict[str, object]) -> str:
     text = f"{value:.3f}"
     if low is not None and high is not None:
         text += f" ({low:.3f}-{high:.3f})"
+    else:
+        text += f" (no interval: {figure.get('reason') or 'not estimable'})"
     if "n" in figure:
         text += f", n = {figure['n']} {figure.get('unit', '')}".rstrip()
     return text
