@@ -274,21 +274,25 @@ def guards():
     return found
 
 
+@pytest.mark.slow
 def test_colour_alone_tells_the_diagnosis_in_easy(guards):
     truth, seen, _ = guards["easy"]
     assert roc_auc_score(truth, out_of_fold(seen, truth), multi_class="ovr") > 0.92
 
 
+@pytest.mark.slow
 def test_colour_alone_hardly_tells_the_diagnosis_in_strict(guards):
     truth, seen, _ = guards["strict"]
     assert roc_auc_score(truth, out_of_fold(seen, truth), multi_class="ovr") <= 0.75
 
 
+@pytest.mark.slow
 def test_morphology_tells_the_diagnosis_in_strict(guards):
     truth, _, kinds = guards["strict"]
     assert roc_auc_score(truth, out_of_fold(kinds, truth), multi_class="ovr") > 0.95
 
 
+@pytest.mark.slow
 def test_colour_in_null_is_chance(guards):
     truth, seen, _ = guards["null"]
     p = out_of_fold(seen, truth)

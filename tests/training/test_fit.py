@@ -121,6 +121,7 @@ def assert_same_model(one: SegmentEnd, other: SegmentEnd) -> None:
     assert one.card.model_dump(exclude=without_time) == other.card.model_dump(exclude=without_time)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tune", ["heads", "full"])
 def test_resumed_at_any_batch_equals_undisturbed_bit_for_bit(make_bench, tune):
     spec = SPEC.model_copy(update={"tune": tune})
@@ -139,6 +140,7 @@ def test_resumed_at_any_batch_equals_undisturbed_bit_for_bit(make_bench, tune):
         assert bench.told == whole.told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tune", ["heads", "full"])
 def test_killed_at_any_batch_and_repeated_equals_undisturbed(make_bench, tune):
     # The first segment yields early; every attempt at the second one dies one batch later.

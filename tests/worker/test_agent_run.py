@@ -27,7 +27,10 @@ from worker.agent import StudyLedger, agent_status, run_agent, stop_agent
 from worker.broker import broker_url
 from worker.supervisor import state_file
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and the broker are POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and the broker are POSIX"),
+]
 
 WAIT_S = 60.0
 ROOT = Path(agent_module.__file__).parents[1]

@@ -21,7 +21,10 @@ from marrow.study import Study
 
 PIECES, FIELDS = 40, 16
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no embedded broker here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="no embedded broker here"),
+]
 
 
 @pytest.fixture

@@ -21,7 +21,10 @@ from marrow.settings import Settings
 from marrow.study import Study
 from worker.broker import Broker
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no embedded broker here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="no embedded broker here"),
+]
 
 
 @contextmanager
