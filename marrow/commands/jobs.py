@@ -49,6 +49,7 @@ def classify(
     client = session_of(context).client
     if out is not None and not wait:
         raise typer.BadParameter("--out needs --wait: the answers are not there yet")
+    model_id = model_number(model)
     if out is not None:
         require_writable(out)
     if until is not None and at is None:
@@ -64,7 +65,7 @@ def classify(
     if not ids and not refused:
         raise NotFound("There is no smear to classify: name files or folders, or import some")
     job = client.submit(
-        ids, model_number(model), priority="interactive" if at is None else "overnight", night=night
+        ids, model_id, priority="interactive" if at is None else "overnight", night=night
     )
     if wait:
         job = wait_for(client, job, as_json)
