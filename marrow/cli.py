@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
+from marrow.catalogue.database import first_line
 from marrow.client import Client
 from marrow.errors import MarrowError
 from marrow.schemes import first_fault
@@ -101,8 +102,7 @@ def main() -> None:
         print(f"marrow: {first_fault(error)}", file=sys.stderr)  # noqa: T201
         raise SystemExit(WRONG_USAGE) from None
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-        print(f"marrow: the study's database failed: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"marrow: the study's database failed: {first_line(error)}", file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -160,18 +160,19 @@ class Client:
         """
         if not self.study.settings.is_single_machine:
             return
-        if self.is_agent_gone():
-            self._start_agent(self.study.settings.home)
+        if self.keep_awake():
             return
         broker = read_state(self.study.settings.agent_folder / "broker.json")
         if broker is not None:
             wake(self.study, make_app(broker["url"]))
 
-    def keep_awake(self) -> None:
-        """Start the agent of a single machine again if it was killed; costs a file's reading."""
+    def keep_awake(self) -> bool:
+        """Start the agent of a single machine if none runs; whether it had to be started."""
         settings = self.study.settings
-        if settings.is_single_machine and self.is_agent_gone():
+        is_needed = settings.is_single_machine and self.is_agent_gone()
+        if is_needed:
             self._start_agent(settings.home)
+        return is_needed
 
     def is_agent_gone(self) -> bool:
         """Whether no agent of this home runs."""

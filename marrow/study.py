@@ -10,7 +10,7 @@ import psutil
 from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
-from marrow.catalogue.database import Database
+from marrow.catalogue.database import Database, first_line
 from marrow.catalogue.migrate import migrate, require_current
 from marrow.catalogue.schema import study as study_table
 from marrow.errors import BadSettings, NoStudy, UnreachableSmear
@@ -136,8 +136,7 @@ def _connect(settings: Settings, clock: Callable[[], float]) -> Database:
         with database.read():
             pass
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-        raise NoStudy(f"The study's database does not open: {reason}") from error
+        raise NoStudy(f"The study's database does not open: {first_line(error)}") from error
     return database
 
 

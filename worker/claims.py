@@ -72,7 +72,7 @@ class NewModel(NamedTuple):
 
 def claim(study: Study, owner: Owner, job_id: int, number: int) -> Claim | None:
     """Take this piece; None if it is not ready: somebody else has it, or nobody should."""
-    wanted = and_(piece.c.job_id == job_id, piece.c.number == number)
+    wanted = _piece(job_id, number)
     with study.database.read() as connection:
         at = study.database.now(connection)
         if connection.execute(_claimable(at).where(wanted)).first() is None:
@@ -230,7 +230,11 @@ def give_back(study: Study, held: Claim, reason: str) -> None:
     with study.database.write() as connection:
         at = study.database.now(connection)
         _close(connection, at, held, "new")
-        connection.execute(update(piece).where(_is(held)).values(exceptions=piece.c.exceptions + 1))
+        connection.execute(
+            update(piece)
+            .where(_piece(held.job_id, held.number))
+            .values(exceptions=piece.c.exceptions + 1)
+        )
         row = _row(connection, held.job_id, held.number)
         _again_or_fail(connection, at, row, row.exceptions >= MAX_EXCEPTIONS, reason)
 
@@ -267,8 +271,7 @@ def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> in
     for row in lost:
         lock_job(connection, row.job_id)
         same = and_(
-            piece.c.job_id == row.job_id,
-            piece.c.number == row.number,
+            _piece(row.job_id, row.number),
             piece.c.attempt == row.attempt,
             piece.c.state == "running",
         )
@@ -305,7 +308,7 @@ def _take(
     )
     row = connection.execute(
         update(piece)
-        .where(piece.c.job_id == job_id, piece.c.number == number, piece.c.state == "new", is_ready)
+        .where(_piece(job_id, number), piece.c.state == "new", is_ready)
         .values(
             state="running",
             owner=owner.id,
@@ -330,13 +333,13 @@ def _take(
     )
 
 
-def _is(held: Claim) -> ColumnElement[bool]:
-    return and_(piece.c.job_id == held.job_id, piece.c.number == held.number)
+def _piece(job_id: int, number: int) -> ColumnElement[bool]:
+    return and_(piece.c.job_id == job_id, piece.c.number == number)
 
 
 def _fence(held: Claim) -> ColumnElement[bool]:
     return and_(
-        _is(held),
+        _piece(held.job_id, held.number),
         piece.c.owner == held.owner,
         piece.c.attempt == held.attempt,
         piece.c.state == "running",
@@ -354,8 +357,7 @@ def _close(connection: Connection, at: float, held: Claim, state: str) -> None:
 
 
 def _row(connection: Connection, job_id: int, number: int) -> Row[Any]:
-    same = piece.c.job_id == job_id, piece.c.number == number
-    return connection.execute(select(piece).where(*same)).one()
+    return connection.execute(select(piece).where(_piece(job_id, number))).one()
 
 
 def _again_or_fail(
@@ -376,8 +378,8 @@ def _again_or_fail(
 
 
 def _mark(connection: Connection, at: float, row: Row[Any], state: str) -> None:
-    same = piece.c.job_id == row.job_id, piece.c.number == row.number
-    connection.execute(update(piece).where(*same).values(state=state, finished_at=at))
+    same = _piece(row.job_id, row.number)
+    connection.execute(update(piece).where(same).values(state=state, finished_at=at))
 
 
 def _smears_of(connection: Connection, job_id: int, number: int) -> list[int]:
@@ -400,11 +402,7 @@ def _split(connection: Connection, job_id: int, smear_ids: Iterable[int]) -> Non
 
 def _fail(connection: Connection, at: float, row: Row[Any], reason: str) -> None:
     """Write down why a piece ended without a result, for each of its smears or for its run."""
-    connection.execute(
-        update(piece)
-        .where(piece.c.job_id == row.job_id, piece.c.number == row.number)
-        .values(error=reason)
-    )
+    connection.execute(update(piece).where(_piece(row.job_id, row.number)).values(error=reason))
     smear_ids = _smears_of(connection, row.job_id, row.number)
     if smear_ids:
         errors: dict[int, str | None] = dict.fromkeys(smear_ids, reason)

@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from marrow.errors import BadSettings
 
 BUSY_TIMEOUT_S = 30
+
+
+def first_line(error: DBAPIError) -> str:
+    """The driver's own words for a person: its first line, without SQL and parameters."""
+    return str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
 
 
 class Database:

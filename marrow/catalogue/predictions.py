@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     and_,
     func,
     insert,
@@ -105,7 +106,10 @@ def store(
             **_columns_of(scheme, answer),
         }
         created = connection.execute(
-            _insert(connection).values(row).on_conflict_do_nothing().returning(prediction.c.id)
+            _insert(connection, prediction)
+            .values(row)
+            .on_conflict_do_nothing()
+            .returning(prediction.c.id)
         ).scalar_one_or_none()
         if created is None:
             unique = ("smear_id", "model_id", "preprocessing", "precision", "regions_revision")
@@ -133,8 +137,7 @@ def provenance_id(connection: Connection, made_by: Provenance) -> int:
     known = connection.execute(found).scalar_one_or_none()
     if known is not None:
         return int(known)
-    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(build(provenance).values(text=text).on_conflict_do_nothing())
+    connection.execute(_insert(connection, provenance).values(text=text).on_conflict_do_nothing())
     return int(connection.execute(found).scalar_one())
 
 
@@ -316,6 +319,7 @@ def _results(connection: Connection, scheme: Scheme, rows: Any) -> list[ResultRo
     return results
 
 
-def _insert(connection: Connection) -> Any:
+def _insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, which each dialect has for itself."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(prediction)
+    return dialect.insert(table)
