@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, func, select, update
 
-from marrow.catalogue.jobs import is_open_now
+from marrow.catalogue.jobs import MOST_URGENT, is_open_now
 from marrow.catalogue.schema import job, piece, worker
 from marrow.study import Study
 
@@ -117,11 +117,12 @@ def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint
     is_alive = worker.c.seen_at > at - WORKER_ALIVE_S
     alive = connection.execute(select(func.count()).select_from(worker).where(is_alive))
     most = HINTS_PER_WORKER * max(1, alive.scalar_one())
+    columns = (piece.c.job_id, piece.c.number, piece.c.sent_at, piece.c.sends)
     ready = (
-        select(piece.c.job_id, piece.c.number, job.c.priority, piece.c.sent_at, piece.c.sends)
+        select(*columns, job.c.priority, piece.c.lost_leases)
         .join(job, job.c.id == piece.c.job_id)
         .where(piece.c.state == "new", job.c.state.in_(("waiting", "running")), is_open_now(at))
-        .order_by(job.c.priority, piece.c.job_id, piece.c.number)
+        .order_by(*MOST_URGENT)
     )
     # A hint under way holds its place until it is due again.
     sent = connection.execute(ready.where(piece.c.sent_at.is_not(None))).all()
@@ -135,7 +136,7 @@ def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint
             unsent = ready.where(piece.c.sent_at.is_(None), job.c.priority == queue).limit(room)
             again = [row for row in due if row.priority == queue]
             candidates = [*connection.execute(unsent).all(), *again]
-            candidates.sort(key=lambda row: (row.job_id, row.number))
+            candidates.sort(key=lambda row: (row.lost_leases, row.job_id, row.number))
             chosen += candidates[:room]
     for row in chosen:
         connection.execute(

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 LONGEST_LOG_BYTES = 5_000_000
-_START_TOLERANCE_S = 2.0
+START_TOLERANCE_S = 2.0
 """Linux computes a start time from the boot time, which moves when the clock is set."""
 
 
@@ -84,7 +84,7 @@ def running_process(pid: int, started: float) -> psutil.Process | None:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        same = abs(process.create_time() - started) <= _START_TOLERANCE_S
+        same = abs(process.create_time() - started) <= START_TOLERANCE_S
     except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
         return None
     return process if same else None

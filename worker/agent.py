@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from types import FrameType
@@ -25,7 +25,10 @@ from marrow.settings import Settings
 from marrow.statefile import private_folder, private_log, read_state, running_process
 from marrow.study import Study
 from worker.broker import answers, broker_url
-from worker.claims import release_leases_of
+from worker.children import Role
+from worker.logs import Formatter
+from worker.owner import Owner
+from worker.recovery import release_leases_of
 from worker.supervisor import Agent, children_in, state_file
 
 __all__ = ["Agent", "AgentStatus", "StudyLedger", "agent_status", "run_agent", "stop_agent"]
@@ -33,8 +36,8 @@ __all__ = ["Agent", "AgentStatus", "StudyLedger", "agent_status", "run_agent", "
 _LOCK_FILE = "agent.lock"
 _LOG_FILE = "agent.log"
 _LOG_BYTES = 2_000_000
-_LOCK_WAIT_S = 40.0
-"""Longer than an agent takes to stop: its children and its broker get 10 s each."""
+_LOCK_WAIT_S = 50.0
+"""Longer than an agent takes to stop: its children get 20 s, its broker 10."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,14 +73,19 @@ class StudyLedger:
     def release(self, pid: int, started: float) -> None:
         """Free the leases of a worker of this host that has died (seconds since 1970)."""
         try:
-            release_leases_of(self._study, socket.gethostname(), pid)
+            release_leases_of(self._study, Owner(socket.gethostname(), pid, started))
         except (SQLAlchemyError, MarrowError) as error:
             # The scheduler frees them when they expire, after 30 s.
             _log.warning("leases of worker %d not released: %s", pid, type(error).__name__)
 
 
-def run_agent(settings: Settings) -> int:
+def run_agent(settings: Settings, roles: Sequence[Role] | None = None) -> int:
     """Be the agent of this home until it is stopped or idle; the exit code.
+
+    Parameters
+    ----------
+    roles : sequence of Role, optional
+        Its children; None: workers per graphics card, and the scheduler.
 
     Raises
     ------
@@ -99,7 +107,7 @@ def run_agent(settings: Settings) -> int:
         return 0
     try:
         with _logging_to(settings), _open_study(settings) as study:
-            agent = Agent(settings, StudyLedger(study))
+            agent = Agent(settings, StudyLedger(study), roles=roles)
             with _on_signals(agent.ask_to_stop):
                 agent.run()
     finally:
@@ -107,7 +115,7 @@ def run_agent(settings: Settings) -> int:
     return 0
 
 
-def stop_agent(settings: Settings, timeout_s: float = 30) -> bool:
+def stop_agent(settings: Settings, timeout_s: float = 40) -> bool:
     """Ask the agent of this home to stop and wait for its end; False if there was none.
 
     Raises
@@ -184,7 +192,7 @@ def _logging_to(settings: Settings) -> Iterator[None]:
     log = settings.agent_folder / _LOG_FILE
     private_log(log)
     handler = RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(Formatter())
     logger = logging.getLogger("worker")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

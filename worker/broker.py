@@ -114,6 +114,19 @@ class Broker:
         """Whether our Valkey process runs."""
         return self._process is not None and self._process.poll() is None
 
+    def answers(self) -> bool:
+        """Whether the process that answers at our port is ours (ports are raced for)."""
+        try:
+            return _answering_pid(self._url()) == self._process_pid()
+        except redis.RedisError:  # not yet there, still reading its entries, or it hangs
+            return False
+
+    def kill(self) -> None:
+        """End our Valkey by force; `start` brings it back with its entries."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_STOP_TIMEOUT_S)
+
     def stop(self) -> None:
         """End our Valkey in order, its entries written; after 10 s by force."""
         (self._folder / STATE_FILE).unlink(missing_ok=True)
@@ -144,7 +157,7 @@ class Broker:
         )
         until = time.monotonic() + self._start_timeout_s
         while time.monotonic() < until and self.is_alive():
-            if self._answers():
+            if self.answers():
                 return True
             time.sleep(0.01)
         return False
@@ -156,13 +169,6 @@ class Broker:
         except psutil.NoSuchProcess:
             return False
         return True
-
-    def _answers(self) -> bool:
-        """Whether the process that answers at our port is ours (ports are raced for)."""
-        try:
-            return _answering_pid(self._url()) == self._process_pid()
-        except redis.RedisError:  # not yet there, or still reading its entries
-            return False
 
     def _end_failed_start(self) -> str:
         """End what did not come up; its last line in the log."""

@@ -15,6 +15,8 @@ from worker.gpus import VISIBLE, workers_devices
 from worker.processes import tied_command
 
 BROKER_VARIABLE = "MARROW_BROKER"
+SPARE_AFTER_S = 15.0
+"""The first worker has the machine for itself until it works."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Role:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Beyond that of the agent."""
     holds_leases: bool = False
+    after_s: float = 0.0
+    """Started so long after the agent."""
 
 
 class ChildProcess(Protocol):
@@ -43,20 +47,27 @@ Spawn = Callable[[Role, str | None], ChildProcess]
 """Starts a child of this role, which finds the broker at that URL; None: there is none."""
 
 
-def roles_of(home: Path, parent_pid: int, environment: Mapping[str, str]) -> list[Role]:
-    """One worker per graphics card (one where there is none) and the scheduler."""
+def roles_of(
+    home: Path, folder: Path, parent_pid: int, environment: Mapping[str, str]
+) -> list[Role]:
+    """Two workers, one at a time, per graphics card (or for the CPU), and the scheduler.
+
+    Parameters
+    ----------
+    folder : Path
+        The agent's, for the seats of the workers (`worker.seat`).
+    """
     marrow = (sys.executable, "-P", "-m", "marrow", "--home", str(home))
     tied = ("--parent", str(parent_pid))
-    workers = [
-        Role(
-            f"worker-{number}",
-            (*marrow, "worker", *tied),
-            {} if device is None else {VISIBLE: device},
-            holds_leases=True,
-        )
-        for number, device in enumerate(workers_devices(environment))
-    ]
-    return [*workers, Role("scheduler", (*marrow, "scheduler", *tied))]
+    roles = [Role("scheduler", (*marrow, "scheduler", *tied))]
+    for number, device in enumerate(workers_devices(environment)):
+        seat = ("--seat", str(folder / f"seat-{number}.lock"))
+        command = (*marrow, "worker", *tied, *seat)
+        visible = {} if device is None else {VISIBLE: device}
+        roles.append(Role(f"worker-{number}", command, visible, holds_leases=True))
+        spare = f"worker-{number}-spare"
+        roles.append(Role(spare, command, visible, holds_leases=True, after_s=SPARE_AFTER_S))
+    return roles
 
 
 def spawn_child(role: Role, broker_url: str | None, folder: Path) -> subprocess.Popen[bytes]:

@@ -6,18 +6,15 @@ A piece belongs to whoever holds its newest attempt. Every later step names owne
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import psutil
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from marrow.catalogue import jobs, models, predictions
-from marrow.catalogue.jobs import is_open_now
+from marrow.catalogue.jobs import MOST_URGENT, is_open_now
 from marrow.catalogue.locks import lock_job, lock_study
-from marrow.catalogue.schema import job, job_smear, piece
+from marrow.catalogue.schema import job, piece
 from marrow.errors import LeaseLost
 from marrow.records import (
     Answer,
@@ -31,32 +28,13 @@ from marrow.records import (
     SegmentPayload,
 )
 from marrow.study import Study
+from worker.owner import Owner
+from worker.recovery import MAX_EXCEPTIONS, again_or_fail, recover
+from worker.settling import fail, is_piece, row_of, settle
 
 LEASE_S = 30.0
 """A lease that is not renewed for so long is lost; it is renewed every HEARTBEAT_S."""
 HEARTBEAT_S = 10.0
-MAX_EXCEPTIONS = 3
-MAX_LOST_LEASES = 10
-"""Counted apart: an exception comes from the piece, a lost lease mostly from the machine."""
-
-
-class Owner(NamedTuple):
-    """A worker process; the start time tells it from a later one with the same pid."""
-
-    host: str
-    pid: int
-    started: float
-
-    @property
-    def id(self) -> str:
-        """As stored in a piece."""
-        return f"{self.host}:{self.pid}:{self.started:.0f}"
-
-    @classmethod
-    def of_this_process(cls) -> Owner:
-        """This process."""
-        pid = os.getpid()
-        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time())
 
 
 class NewModel(NamedTuple):
@@ -72,7 +50,7 @@ class NewModel(NamedTuple):
 
 def claim(study: Study, owner: Owner, job_id: int, number: int) -> Claim | None:
     """Take this piece; None if it is not ready: somebody else has it, or nobody should."""
-    wanted = _piece(job_id, number)
+    wanted = is_piece(job_id, number)
     with study.database.read() as connection:
         at = study.database.now(connection)
         if connection.execute(_claimable(at).where(wanted)).first() is None:
@@ -87,7 +65,7 @@ def claim_next(study: Study, owner: Owner) -> Claim | None:
     """Take the most urgent piece that is ready; None if there is none."""
     with study.database.read() as connection:
         at = study.database.now(connection)
-        ordered = _claimable(at).order_by(job.c.priority, piece.c.job_id, piece.c.number)
+        ordered = _claimable(at).order_by(*MOST_URGENT)
         found = connection.execute(ordered.limit(8)).all()
     for row in found:
         taken = claim(study, owner, row.job_id, row.number)
@@ -152,7 +130,7 @@ def finish_smears(
             revisions,
             answers,
         )
-        _settle(connection, at, held.job_id, held.number, ids, errors)
+        settle(connection, at, held.job_id, held.number, ids, errors)
 
 
 def finish_segment(
@@ -222,7 +200,22 @@ def refuse(study: Study, held: Claim, reason: str) -> None:
     with study.database.write() as connection:
         at = study.database.now(connection)
         _close(connection, at, held, "failed")
-        _fail(connection, at, _row(connection, held.job_id, held.number), reason)
+        fail(connection, at, row_of(connection, held.job_id, held.number), reason)
+
+
+def put_back(study: Study, held: Claim, note: str | None = None) -> None:
+    """Put back a piece that is not to blame: its worker stops, or its machine is in trouble.
+
+    Nothing is counted; the `note`, if it is not the job's newest already, is told to followers.
+    """
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        _close(connection, at, held, "new")
+        row = row_of(connection, held.job_id, held.number)
+        if jobs.get(connection, held.job_id).state == "cancelling":
+            again_or_fail(connection, at, row, False, "")
+        elif note is not None and jobs.newest_note(connection, held.job_id) != note:
+            jobs.append_event(connection, at, held.job_id, "note", {"text": note})
 
 
 def give_back(study: Study, held: Claim, reason: str) -> None:
@@ -232,59 +225,11 @@ def give_back(study: Study, held: Claim, reason: str) -> None:
         _close(connection, at, held, "new")
         connection.execute(
             update(piece)
-            .where(_piece(held.job_id, held.number))
+            .where(is_piece(held.job_id, held.number))
             .values(exceptions=piece.c.exceptions + 1)
         )
-        row = _row(connection, held.job_id, held.number)
-        _again_or_fail(connection, at, row, row.exceptions >= MAX_EXCEPTIONS, reason)
-
-
-def recover_expired(study: Study) -> int:
-    """Take back all pieces whose lease has run out; returns how many."""
-    with study.database.read() as connection:
-        at = study.database.now(connection)
-        lost = select(piece.c.number).where(piece.c.state == "running", piece.c.lease_until < at)
-        if connection.execute(lost.limit(1)).first() is None:
-            return 0
-    with study.database.write() as connection:
-        at = study.database.now(connection)
-        return recover(connection, at, piece.c.lease_until < at)
-
-
-def release_leases_of(study: Study, host: str, pid: int) -> int:
-    """Take back at once what a process held that is known to be dead; returns how many pieces."""
-    with study.database.write() as connection:
-        at = study.database.now(connection)
-        is_theirs = piece.c.owner.startswith(f"{host}:{pid}:", autoescape=True)
-        return recover(connection, at, is_theirs)
-
-
-def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> int:
-    """Take running pieces back from workers that are gone; returns how many.
-
-    After one lost lease a piece of several smears is split into single ones, so that a smear
-    that kills its worker cannot fail its neighbours.
-    """
-    is_lost = and_(piece.c.state == "running", which)
-    lost = connection.execute(select(piece).where(is_lost).order_by(piece.c.job_id)).all()
-    taken = 0
-    for row in lost:
-        lock_job(connection, row.job_id)
-        same = and_(
-            _piece(row.job_id, row.number),
-            piece.c.attempt == row.attempt,
-            piece.c.state == "running",
-        )
-        values = {"state": "new", "owner": None, "lease_until": None, "sent_at": None}
-        values["lost_leases"] = row.lost_leases + 1
-        if connection.execute(update(piece).where(same).values(**values)).rowcount != 1:
-            continue
-        taken += 1
-        count = row.lost_leases + 1
-        reason = f"the worker died {count} times while it had this"
-        current = _row(connection, row.job_id, row.number)
-        _again_or_fail(connection, at, current, count >= MAX_LOST_LEASES, reason)
-    return taken
+        row = row_of(connection, held.job_id, held.number)
+        again_or_fail(connection, at, row, row.exceptions >= MAX_EXCEPTIONS, reason)
 
 
 def _claimable(at: float) -> Any:
@@ -308,7 +253,7 @@ def _take(
     )
     row = connection.execute(
         update(piece)
-        .where(_piece(job_id, number), piece.c.state == "new", is_ready)
+        .where(is_piece(job_id, number), piece.c.state == "new", is_ready)
         .values(
             state="running",
             owner=owner.id,
@@ -333,13 +278,9 @@ def _take(
     )
 
 
-def _piece(job_id: int, number: int) -> ColumnElement[bool]:
-    return and_(piece.c.job_id == job_id, piece.c.number == number)
-
-
 def _fence(held: Claim) -> ColumnElement[bool]:
     return and_(
-        _piece(held.job_id, held.number),
+        is_piece(held.job_id, held.number),
         piece.c.owner == held.owner,
         piece.c.attempt == held.attempt,
         piece.c.state == "running",
@@ -354,99 +295,3 @@ def _close(connection: Connection, at: float, held: Claim, state: str) -> None:
         values["finished_at"] = at
     if connection.execute(update(piece).where(_fence(held)).values(**values)).rowcount != 1:
         raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")
-
-
-def _row(connection: Connection, job_id: int, number: int) -> Row[Any]:
-    return connection.execute(select(piece).where(_piece(job_id, number))).one()
-
-
-def _again_or_fail(
-    connection: Connection, at: float, row: Row[Any], is_hopeless: bool, reason: str
-) -> None:
-    """What becomes of a piece that is `new` again: cancelled, split, failed, or left as it is."""
-    if jobs.get(connection, row.job_id).state == "cancelling":
-        _mark(connection, at, row, "cancelled")
-        jobs.close_if_over(connection, at, row.job_id)
-        return
-    smear_ids = _smears_of(connection, row.job_id, row.number)
-    if len(smear_ids) > 1:
-        _mark(connection, at, row, "split")
-        _split(connection, row.job_id, smear_ids)
-    elif is_hopeless:
-        _mark(connection, at, row, "failed")
-        _fail(connection, at, row, reason)
-
-
-def _mark(connection: Connection, at: float, row: Row[Any], state: str) -> None:
-    same = _piece(row.job_id, row.number)
-    connection.execute(update(piece).where(same).values(state=state, finished_at=at))
-
-
-def _smears_of(connection: Connection, job_id: int, number: int) -> list[int]:
-    rows = select(job_smear.c.smear_id).where(
-        job_smear.c.job_id == job_id, job_smear.c.piece == number
-    )
-    return list(connection.execute(rows.order_by(job_smear.c.smear_id)).scalars())
-
-
-def _split(connection: Connection, job_id: int, smear_ids: Iterable[int]) -> None:
-    ids = list(smear_ids)
-    numbers = jobs.add_pieces(connection, job_id, ids, dict.fromkeys(ids, False), 1)
-    connection.execute(
-        update(job_smear)
-        .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
-        .values(piece=bindparam("b_piece")),
-        [{"b_smear": one, "b_piece": numbers[one]} for one in ids],
-    )
-
-
-def _fail(connection: Connection, at: float, row: Row[Any], reason: str) -> None:
-    """Write down why a piece ended without a result, for each of its smears or for its run."""
-    connection.execute(update(piece).where(_piece(row.job_id, row.number)).values(error=reason))
-    smear_ids = _smears_of(connection, row.job_id, row.number)
-    if smear_ids:
-        errors: dict[int, str | None] = dict.fromkeys(smear_ids, reason)
-        _settle(connection, at, row.job_id, row.number, {}, errors)
-        return
-    connection.execute(
-        update(job).where(job.c.id == row.job_id).values(failed=job.c.failed + 1, error=reason)
-    )
-    jobs.append_event(connection, at, row.job_id, "note", {"text": reason})
-    jobs.close_if_over(connection, at, row.job_id)
-
-
-def _settle(
-    connection: Connection,
-    at: float,
-    job_id: int,
-    number: int,
-    ids: dict[int, int],
-    errors: dict[int, str | None],
-) -> None:
-    """Write the outcome of each smear of a piece, raise the job's counts and tell followers."""
-    settled = [
-        {"b_smear": one, "b_prediction": ids.get(one), "b_error": errors.get(one)}
-        for one in (*ids, *errors)
-    ]
-    if settled:
-        connection.execute(
-            update(job_smear)
-            .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
-            .values(prediction_id=bindparam("b_prediction"), error=bindparam("b_error")),
-            settled,
-        )
-    counts = connection.execute(
-        update(job)
-        .where(job.c.id == job_id)
-        .values(done=job.c.done + len(ids), failed=job.c.failed + len(errors))
-        .returning(job.c.done, job.c.failed, job.c.total)
-    ).one()
-    news = {
-        "piece": number,
-        "smears": sorted((*ids, *errors)),
-        "done": counts.done,
-        "failed": counts.failed,
-        "total": counts.total,
-    }
-    jobs.append_event(connection, at, job_id, "piece", news)
-    jobs.close_if_over(connection, at, job_id)

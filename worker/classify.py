@@ -73,8 +73,9 @@ class Classifier:
     batch_size : int or None
         Images in one forward pass; None: 64 on a GPU, 8 on a CPU. Halved for good when the
         device runs out of memory.
-    threads : int
-        Decode and resize ahead of the model.
+    threads : int or None
+        Decode and resize ahead of the model; None: as many as torch has, so that one setting
+        bounds both.
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class Classifier:
         card: ModelCard,
         device: str = "auto",
         batch_size: int | None = None,
-        threads: int = 2,
+        threads: int | None = None,
     ) -> None:
         self.card = card
-        self.threads = threads
+        self.threads = threads or torch.get_num_threads()
         self._forward = ForwardPass(network, card, choose_device(device), batch_size)
 
     @property

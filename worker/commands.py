@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -84,12 +85,16 @@ def worker(
     context: typer.Context,
     poll: Annotated[bool, typer.Option("--poll", help="Use no broker.")] = False,
     parent: Parent = None,
+    seat: Annotated[
+        Path | None, typer.Option(hidden=True, help="Work only while nobody else holds this.")
+    ] = None,
 ) -> None:
     """Answer the queue until stopped."""
     _require_worker()
     from worker.app import run_worker
+    from worker.equipment import equip
 
-    run_worker(session_of(context).study, parent, poll)
+    run_worker(session_of(context).study, equip, parent, poll, seat)
 
 
 def _require_worker() -> None:
@@ -109,11 +114,13 @@ def _comes_up(client: Client) -> bool:
 def scheduler(context: typer.Context, parent: Parent = None) -> None:
     """Look for lost work and open nights until stopped; one at a time works."""
     from marrow.queue import make_app, wake
+    from worker.logs import log_to_stderr
     from worker.processes import die_with_parent
     from worker.scheduler import run as run_scheduler
 
     if parent is not None:
         die_with_parent(parent)
+    log_to_stderr()
     study = session_of(context).study
     broker = study.settings.broker
     app = None if broker is None else make_app(broker.get_secret_value())

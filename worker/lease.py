@@ -10,12 +10,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from marrow.errors import Cancelled, LeaseLost
 from marrow.records import Claim
 from marrow.study import Study
-from worker.claims import HEARTBEAT_S, LEASE_S, is_cancelled, renew
+from worker.claims import HEARTBEAT_S, is_cancelled, renew
+from worker.patience import NO_ANSWER
 
 STALLED_S = 120.0
 """Without progress for so long the lease is no longer renewed: a decoder hangs."""
@@ -40,21 +39,25 @@ class Lease:
     clock : callable
         Monotonic seconds.
     on_stuck : callable
-        Called once the lease of a stalled piece has run out; the default ends the process,
-        because a thread that hangs in a decoder cannot be stopped.
+        Called from the heartbeat's thread when the piece has made no progress for `stalled_s`;
+        it should end the process, because a thread that hangs in a decoder cannot be stopped.
+    stalled_s : float
+        How long a piece may be silent.
     """
 
     def __init__(
         self,
         study: Study,
         held: Claim,
+        on_stuck: Callable[[Claim], None],
         clock: Callable[[], float] = time.monotonic,
-        on_stuck: Callable[[], None] = exit_stuck,
+        stalled_s: float = STALLED_S,
     ) -> None:
         self._study = study
         self._held = held
         self._clock = clock
         self._on_stuck = on_stuck
+        self._stalled_s = stalled_s
         self._progress = clock()
         self._looked = float("-inf")
         self._is_lost = False
@@ -84,32 +87,39 @@ class Lease:
         LeaseLost
             If the piece belongs to another worker by now.
         """
-        self._progress = self._clock()
+        self.touch()
         if self._is_lost:
             raise LeaseLost(f"Piece {self._held.number} of job {self._held.job_id} is lost")
         if self._progress - self._looked < LOOK_EVERY_S:
             return
         self._looked = self._progress
-        if is_cancelled(self._study, self._held):
+        try:
+            must_stop = is_cancelled(self._study, self._held)
+        except NO_ANSWER as error:
+            log.warning("No look for a cancel (%s)", type(error.orig).__name__)
+            return
+        if must_stop:
             raise Cancelled(f"Job {self._held.job_id} is being cancelled")
+
+    def touch(self) -> None:
+        """Note that there is progress."""
+        self._progress = self._clock()
 
     def beat_once(self) -> bool:
         """One heartbeat; False when there is nothing more to beat for."""
         stalled_s = self._clock() - self._progress
-        if stalled_s > STALLED_S + LEASE_S:
+        if stalled_s > self._stalled_s:
             log.error("No progress for %.0f s: this worker ends itself", stalled_s)
-            self._on_stuck()
+            self._on_stuck(self._held)
             return False
-        if stalled_s > STALLED_S:
-            return True
         try:
             self._is_lost = not renew(self._study, self._held)
-        except SQLAlchemyError as error:
+        except NO_ANSWER as error:
             # The database may be back before the lease runs out; if not, the fence decides.
-            log.warning("A heartbeat failed (%s)", type(error).__name__)
+            log.warning("A heartbeat failed (%s)", type(error.orig).__name__)
         return not self._is_lost
 
     def _beat(self) -> None:
-        while not self._done.wait(HEARTBEAT_S):
+        while not self._done.wait(min(HEARTBEAT_S, self._stalled_s / 2)):
             if not self.beat_once():
                 return

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from marrow.catalogue.schema import worker
 from marrow.study import Study
-from worker.claims import Owner
+from worker.owner import Owner
 
 SEEN_EVERY_S = 3.0
 

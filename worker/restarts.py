@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 FIRST_PAUSE_S = 1.0
+"""After a second death; the first one is most likely not the child's own doing."""
 LONGEST_PAUSE_S = 30.0
 SETTLED_S = 60.0
 """A child that has lived so long counts as healthy: its next death is a first one."""
 
 
 class Restarts:
-    """When one child is due: at once, then after 1, 2, 4 ... 30 s between death and restart."""
+    """When one child is due: at once, also after its first death; then 1, 2, 4 ... 30 s later."""
 
     def __init__(self) -> None:
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = 0.0
         self._due_s = float("-inf")
         self._started_s: float | None = None
 
@@ -27,10 +28,10 @@ class Restarts:
     def has_died(self, now_s: float) -> float:
         """Note that it ended, or could not be started; the pause in seconds that follows."""
         if self._started_s is not None and now_s - self._started_s >= SETTLED_S:
-            self._pause_s = FIRST_PAUSE_S
+            self._pause_s = 0.0
         pause_s = self._pause_s
         self._due_s = now_s + pause_s
-        self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self._pause_s = min(max(FIRST_PAUSE_S, 2 * pause_s), LONGEST_PAUSE_S)
         self._started_s = None
         return pause_s
 

@@ -1,4 +1,7 @@
-"""The reconciler: once a second it looks for what was lost, and for nights that begin or end."""
+"""The reconciler: once a second it looks for what was lost, and for nights that begin or end.
+
+Hints are sent from a thread of their own: a broker that hangs must not hold up recovery.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from marrow.errors import MarrowError
 from marrow.records import FINISHED, Night
 from marrow.study import Study
 from marrow.windows import opening
-from worker.claims import recover_expired
+from worker.recovery import recover_expired
 
 EVERY_S = 1.0
 FORGET_WORKERS_S = 7 * 86_400.0
@@ -55,15 +58,20 @@ def run(study: Study, wake: Callable[[], object], stop: threading.Event) -> None
         if not is_alone:
             return
         _forget_workers(study)
-        while not stop.is_set():
-            try:
-                tick(study)
-                wake()
-            except SQLAlchemyError as error:
-                log.warning("The database does not answer (%s)", type(error).__name__)
-            except MarrowError as error:
-                log.warning("%s", error)
-            stop.wait(EVERY_S)
+        waking = threading.Thread(target=_every_second, args=(wake, stop), name="wake", daemon=True)
+        waking.start()
+        _every_second(lambda: tick(study), stop)
+
+
+def _every_second(look: Callable[[], object], stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            look()
+        except SQLAlchemyError as error:
+            log.warning("The database does not answer (%s)", type(error).__name__)
+        except MarrowError as error:
+            log.warning("%s", error)
+        stop.wait(EVERY_S)
 
 
 def _forget_workers(study: Study) -> None:

@@ -30,7 +30,10 @@ from worker.restarts import IdleWatch, Restarts
 
 _STATE_FILE = "agent.json"
 _LOOK_EVERY_S = 0.5
-_STOP_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 20.0
+"""A training segment ends at its next batch, with a checkpoint: seconds on a CPU."""
+_PING_EVERY_S = 5.0
+_PINGS_MISSED = 2
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ class RunningBroker(Protocol):
 
     def start(self) -> str: ...
     def is_alive(self) -> bool: ...
+    def answers(self) -> bool: ...
+    def kill(self) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -122,10 +127,12 @@ class Agent:
         self._spawn = spawn or (lambda role, url: spawn_child(role, url, self._folder))
         self._start_time, self._clock, self._sleep = start_time, clock, sleep
         if roles is None:
-            roles = roles_of(settings.home, os.getpid(), os.environ)
+            roles = roles_of(settings.home, self._folder, os.getpid(), os.environ)
+        self._began_s = clock()
         self._children = [_Child(role) for role in roles]
         self._broker_restarts = Restarts()
         self._is_broker_up = False
+        self._next_ping_s, self._missed_pings = clock() + _PING_EVERY_S, 0
         self._broker_fault = ""
         self._url: str | None = None
         self._idle = IdleWatch(settings.agent_idle_s, clock())
@@ -157,7 +164,7 @@ class Agent:
         return not self._idle.is_over(self._ledger.is_idle(), now_s)
 
     def stop(self) -> None:
-        """End the children (after 10 s by force), then the broker."""
+        """End the children (after 20 s by force), then the broker."""
         self._withdraw()
         try:
             self._stop_children()
@@ -181,6 +188,7 @@ class Agent:
 
     def _look_after_broker(self, now_s: float) -> None:
         if self._broker.is_alive():
+            self._end_hanging_broker(now_s)
             return
         if self._is_broker_up:
             self._is_broker_up = False
@@ -206,6 +214,16 @@ class Agent:
             self._url = url
             self._ask_children_to_return()
 
+    def _end_hanging_broker(self, now_s: float) -> None:
+        if now_s < self._next_ping_s:
+            return
+        self._next_ping_s = now_s + _PING_EVERY_S
+        self._missed_pings = 0 if self._broker.answers() else self._missed_pings + 1
+        if self._missed_pings >= _PINGS_MISSED:
+            _log.warning("the broker runs but does not answer: it is ended")
+            self._broker.kill()
+            self._missed_pings = 0
+
     def _ask_children_to_return(self) -> None:
         """End children that have the address of another broker, or of none; they are restarted."""
         for child in self._children:
@@ -223,7 +241,8 @@ class Agent:
             pause_s = child.restarts.has_died(now_s)
             _log.warning("%s ended (%s); next start in %.0f s", child.role.name, code, pause_s)
             self._bury(child, child.process)
-        if child.restarts.is_due(now_s):
+        is_early = now_s - self._began_s < child.role.after_s
+        if child.restarts.is_due(now_s) and not is_early:
             changed = self._start(child, now_s) or changed
         return changed
 

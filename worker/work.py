@@ -2,207 +2,166 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import shutil
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
-import torch
-from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
-from marrow.catalogue import jobs, models, regions, smears
-from marrow.catalogue.schema import job_smear
 from marrow.errors import Cancelled, LeaseLost, MarrowError
-from marrow.records import (
-    Claim,
-    ClassifySpec,
-    ModelRecord,
-    Outcome,
-    SegmentPayload,
-    SweepSpec,
-)
+from marrow.records import Claim, JobKind
 from marrow.study import Study
-from training.checkpoints import load_model
-from training.fit import run_segment
 from worker import claims
-from worker.classify import Classifier, Request
-from worker.cohort import cohort_of
-from worker.lease import Lease, exit_stuck
-from worker.provenance import provenance
+from worker.lease import STALLED_S, Lease, exit_stuck
+from worker.owner import Owner
+from worker.patience import NO_ANSWER, until_stored
 
-_DEVICE_ERRORS: tuple[type[Exception], ...] = (
-    (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
-)
-"""From torch 2.8 on; running out of memory is another error, and is handled by the classifier."""
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+FULL_DISK_PAUSE_S = 30.0
+"""Until a worker whose disk is full tries again."""
 
-YIELD_LOOK_S = 0.5
-"""How often a training segment looks whether a person waits."""
+Check = Callable[[], None]
+"""Called between batches; raises Cancelled, LeaseLost or Stopping."""
+Patiently = Callable[[Callable[[], None]], None]
+"""Stores something in the catalogue, however long that takes (`worker.patience`)."""
 
 log = logging.getLogger(__name__)
 
 
+class Stopping(Exception):
+    """This worker was asked to stop; the piece goes back to the ledger."""
+
+
+class Craft(Protocol):
+    """How pieces of one kind are worked on."""
+
+    def work(self, held: Claim, check: Check, patiently: Patiently) -> None:
+        """Do what the piece asks for, and store what came of it."""
+
+
+class Equipment(NamedTuple):
+    """What a worker works with."""
+
+    crafts: Mapping[JobKind, Craft]
+    device: str
+    """For people: the graphics card's name, or `cpu`."""
+    device_errors: tuple[type[Exception], ...] = ()
+    """Errors of the accelerator itself, which every later call would repeat."""
+
+
 class Bench:
-    """One worker's place: the study, and the model that is loaded just now.
+    """One worker's place: claims pieces and sees to it that each ends in order.
 
     Parameters
     ----------
-    device : str
-        `auto`, `cpu`, `cuda` or `mps`.
-    on_broken_device : callable
-        Called after an error of the accelerator itself, which every later call would repeat;
-        the default ends the process, whose supervisor starts a new one.
+    stopping : Event
+        Set it, and the piece in hand ends at its next batch: a training segment with a
+        checkpoint, a classification by going back.
+    exit_worker : callable
+        Ends this process, whose supervisor starts another: after an error of the accelerator,
+        and when a piece makes no progress.
+    stalled_s : float
+        How long a piece may be silent.
     """
 
     def __init__(
         self,
         study: Study,
-        owner: claims.Owner,
-        device: str = "auto",
-        on_broken_device: Callable[[], None] = exit_stuck,
+        owner: Owner,
+        equipment: Equipment,
+        stopping: threading.Event,
+        exit_worker: Callable[[], None] = exit_stuck,
+        stalled_s: float = STALLED_S,
     ) -> None:
-        self._on_broken_device = on_broken_device
-        self._is_stopping = False
         self._study = study
         self._owner = owner
-        self._device = device
-        self._loaded: tuple[str, Classifier] | None = None
+        self._equipment = equipment
+        self._stopping = stopping
+        self._exit_worker = exit_worker
+        self._stalled_s = stalled_s
 
     def try_piece(self, job_id: int, number: int) -> bool:
         """Work on this piece if it is to be had; whether it was."""
-        held = claims.claim(self._study, self._owner, job_id, number)
-        if held is not None:
-            self._work(held)
-        return held is not None
+        return self._work(lambda: claims.claim(self._study, self._owner, job_id, number))
 
     def try_any(self) -> bool:
         """Work on the most urgent piece there is; whether there was one."""
-        held = claims.claim_next(self._study, self._owner)
-        if held is not None:
-            self._work(held)
-        return held is not None
+        return self._work(lambda: claims.claim_next(self._study, self._owner))
 
-    def stop_soon(self) -> None:
-        """Let a training segment end at its next batch, with a checkpoint."""
-        self._is_stopping = True
-
-    def _work(self, held: Claim) -> None:
-        where = f"job {held.job_id}, piece {held.number}, attempt {held.attempt}"
-        log.info("claimed %s", where)
+    def _work(self, claim: Callable[[], Claim | None]) -> bool:
+        """The boundary of a task: nothing that happens to a piece ends the worker."""
         try:
-            self._work_or_give_back(held, where)
-        except LeaseLost:
-            log.warning("lost %s: another worker has it", where)
+            held = None if self._stopping.is_set() else claim()
+            if held is None:
+                return False
+            where = f"job {held.job_id}, piece {held.number}, attempt {held.attempt}"
+            log.info("claimed %s", where)
+            self._hold(held, where)
+        except SQLAlchemyError as error:
+            # Whatever was in hand comes back to the ledger when its lease runs out.
+            log.warning("The database does not answer (%s)", type(error).__name__)
+            return False
+        return True
 
-    def _work_or_give_back(self, held: Claim, where: str) -> None:
+    def _hold(self, held: Claim, where: str) -> None:
+        lease = Lease(self._study, held, self._on_stuck, stalled_s=self._stalled_s)
+
+        def patiently(store: Callable[[], None]) -> None:
+            until_stored(store, self._stopping, on_wait=lease.touch)
+
+        with lease:
+            try:
+                self._work_or_give_back(held, lease, patiently, where)
+            except LeaseLost:
+                log.warning("lost %s: another worker has it", where)
+
+    def _work_or_give_back(
+        self, held: Claim, lease: Lease, patiently: Patiently, where: str
+    ) -> None:
+        def check() -> None:
+            # A training segment ends by itself, with a checkpoint.
+            if held.kind == "classify" and self._stopping.is_set():
+                raise Stopping
+            lease.check()
+
         try:
-            with Lease(self._study, held) as lease:
-                if held.kind == "classify":
-                    self._classify(held, lease.check)
-                else:
-                    self._train(held, lease.check)
+            self._equipment.crafts[held.kind].work(held, check, patiently)
             log.info("finished %s", where)
-        except LeaseLost:
+        except (LeaseLost, *NO_ANSWER):
             raise
+        except Stopping:
+            claims.put_back(self._study, held)
+            log.info("put back %s: this worker stops", where)
         except Cancelled:
-            claims.confirm_cancel(self._study, held)
+            patiently(lambda: claims.confirm_cancel(self._study, held))
             log.info("cancelled %s", where)
         except MarrowError as error:
-            claims.refuse(self._study, held, str(error))
+            reason = str(error)
+            patiently(lambda: claims.refuse(self._study, held, reason))
             log.warning("refused %s: %s", where, type(error).__name__)
         except Exception as error:
-            # The boundary of a task: whatever a decoder, a driver or torch raised, the piece
-            # goes back to the ledger and the worker lives on.
+            # Whatever a decoder, a driver or torch raised: the ledger decides what comes of it.
             log.exception("failed %s", where)
-            claims.give_back(self._study, held, f"{type(error).__name__} in the worker (its log)")
-            if isinstance(error, _DEVICE_ERRORS):
-                self._on_broken_device()
+            self._after_exception(held, error, patiently)
 
-    def _classify(self, held: Claim, check: Callable[[], None]) -> None:
-        with self._study.database.read() as connection:
-            spec = ClassifySpec.model_validate(jobs.get(connection, held.job_id).spec)
-            model = models.get(connection, spec.model_id)
-            ids = connection.execute(
-                select(job_smear.c.smear_id).where(
-                    job_smear.c.job_id == held.job_id, job_smear.c.piece == held.number
-                )
-            ).scalars()
-            wanted = smears.get(connection, sorted(ids))
-            drawn = regions.of_many(connection, [one.id for one in wanted])
-        outcomes: list[Outcome] = []
-        requests: list[Request] = []
-        for one in wanted:
-            try:
-                path, members = self._study.file_of(one), self._study.members_of(one)
-            except MarrowError as error:
-                outcomes.append(Outcome(one.id, None, None, str(error)))
-                continue
-            own = tuple(drawn.get(one.id, ()))
-            requests.append(Request(one.id, path, own, members, one.identity, one.is_slide))
-        classifier = self._classifier(model)
-        check()
-        outcomes += classifier.classify(requests, check)
-        revisions = {one.id: one.regions_revision for one in wanted}
-        made_by = provenance(classifier.device)
-        claims.finish_smears(self._study, held, model, outcomes, revisions, made_by)
-
-    def _classifier(self, model: ModelRecord) -> Classifier:
-        """The model, loaded once and kept until another one is asked for."""
-        if self._loaded is None or self._loaded[0] != model.sha256:
-            self._loaded = None  # frees the old one's memory first
-            network, card = load_model(self._study.store / model.path, model.sha256)
-            self._loaded = (model.sha256, Classifier(network, card, self._device))
-        return self._loaded[1]
-
-    def _train(self, held: Claim, check: Callable[[], None]) -> None:
-        payload = SegmentPayload.model_validate(held.payload)
-        with self._study.database.read() as connection:
-            spec = SweepSpec.model_validate(jobs.get(connection, held.job_id).spec)
-        run = spec.runs[payload.run]
-        cohort = cohort_of(self._study, run, is_begun=payload.checkpoint is not None)
-        run_folder = f"runs/j{held.job_id}-r{payload.run}"
-        check()
-        end = run_segment(
-            run,
-            self._study.scheme,
-            cohort.train,
-            cohort.test,
-            store=self._study.store,
-            run_folder=run_folder,
-            payload=payload,
-            attempt=held.attempt,
-            check=check,
-            should_yield=self._person_waits(),
-            on_epoch=lambda figures: claims.report_epoch(
-                self._study, held, {"run": payload.run, **figures.model_dump(mode="json")}
-            ),
-        )
-        if end.checkpoint is not None:
-            claims.finish_segment(self._study, held, payload, end.checkpoint)
+    def _after_exception(self, held: Claim, error: Exception, patiently: Patiently) -> None:
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            note = f"{self._owner.host}: the disk is full; the work waits until there is space"
+            patiently(lambda: claims.put_back(self._study, held, note))
+            self._stopping.wait(FULL_DISK_PAUSE_S)
             return
-        assert end.card is not None  # noqa: S101 -- a segment ends with one of the two
-        assert end.model_folder is not None  # noqa: S101
-        made = claims.NewModel(
-            sha256=end.card.weights_sha256,
-            path=end.model_folder.relative_to(self._study.store).as_posix(),
-            preprocessing=end.card.preprocessing_hash,
-            precision=end.card.precision,
-            card=end.card.model_dump(mode="json"),
-        )
-        claims.finish_segment(self._study, held, payload, made)
-        # The model is stored and the row says so: its checkpoints have done their duty.
-        shutil.rmtree(self._study.store / run_folder, ignore_errors=True)
+        reason = f"{type(error).__name__} in the worker (its log)"
+        patiently(lambda: claims.give_back(self._study, held, reason))
+        if isinstance(error, self._equipment.device_errors):
+            self._exit_worker()
 
-    def _person_waits(self) -> Callable[[], bool]:
-        """Whether interactive work waits, asked of the database twice a second at most."""
-        looked = time.monotonic()
-
-        def should_yield() -> bool:
-            nonlocal looked
-            if self._is_stopping:
-                return True
-            if time.monotonic() - looked < YIELD_LOOK_S:
-                return False
-            looked = time.monotonic()
-            return claims.has_interactive_work(self._study)
-
-        return should_yield
+    def _on_stuck(self, held: Claim) -> None:
+        """Called by the heartbeat: a thread that hangs in a decoder cannot be stopped."""
+        try:
+            reason = f"no progress for {self._stalled_s:.0f} s"
+            claims.give_back(self._study, held, reason)
+        except (LeaseLost, SQLAlchemyError) as error:
+            log.warning("The stuck piece is not given back (%s)", type(error).__name__)
+        self._exit_worker()

@@ -291,6 +291,18 @@ def is_open_now(at: float) -> Any:
     )
 
 
+MOST_URGENT = (job.c.priority, piece.c.lost_leases, piece.c.job_id, piece.c.number)
+"""Order of the work: a person's first, and last what a worker has died of, so that a poison
+smear, which costs a restart each time, does not hold up its neighbours."""
+
+
+def newest_note(connection: Connection, job_id: int) -> str | None:
+    """Text of the job's newest note, None if it has none."""
+    notes = select(event.c.payload).where(event.c.job_id == job_id, event.c.kind == "note")
+    found = connection.execute(notes.order_by(event.c.seq.desc()).limit(1)).scalar()
+    return None if found is None else str(found["text"])
+
+
 def _new_job(
     connection: Connection,
     at: float,

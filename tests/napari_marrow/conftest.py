@@ -21,6 +21,7 @@ from marrow.study import Study
 from napari_marrow.desk import Desk
 from napari_marrow.session import Session
 from worker import claims
+from worker.owner import Owner
 
 PROVENANCE = Provenance(code_version="0", torch_version="0", device="cpu", host="test")
 
@@ -54,7 +55,7 @@ class PretendWorker:
         self.study = study
         self.model = model
         self.unreadable: set[int] = set()
-        self._owner = claims.Owner.of_this_process()
+        self._owner = Owner.of_this_process()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 

@@ -38,16 +38,13 @@ RUN = """
 import sys
 from pathlib import Path
 from marrow.settings import Settings
-from worker import supervisor
 from worker.agent import run_agent
 from worker.children import Role
 
-def sleepers(home, parent_pid, environment):
-    command = (sys.executable, "-c", "import signal; signal.pause()")
-    return [Role("worker-0", command, holds_leases=True), Role("scheduler", command)]
-
-supervisor.roles_of = sleepers
-sys.exit(run_agent(Settings(home=Path(sys.argv[1]), agent_idle_s=float(sys.argv[2]))))
+sleep = (sys.executable, "-c", "import signal; signal.pause()")
+sleepers = [Role("worker-0", sleep, holds_leases=True), Role("scheduler", sleep)]
+settings = Settings(home=Path(sys.argv[1]), agent_idle_s=float(sys.argv[2]))
+sys.exit(run_agent(settings, sleepers))
 """
 Start = Callable[..., "subprocess.Popen[str]"]
 

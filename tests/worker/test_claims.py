@@ -29,7 +29,9 @@ from marrow.records import (
 )
 from marrow.study import Study
 from worker import claims, scheduler
-from worker.claims import LEASE_S, MAX_EXCEPTIONS, MAX_LOST_LEASES, NewModel, Owner
+from worker.claims import LEASE_S, NewModel
+from worker.owner import Owner
+from worker.recovery import MAX_EXCEPTIONS, MAX_LOST_LEASES, release_leases_of
 
 ANNA = Owner("anna", 1, 1.0)
 BERT = Owner("bert", 2, 2.0)
@@ -255,8 +257,9 @@ def test_exceptions_count_apart_and_the_third_fails_with_its_reason(lab: Lab) ->
 def test_leases_of_a_dead_process_are_free_at_once(lab: Lab) -> None:
     lab.submit(lab.ids[:1])
     lab.take(ANNA)
-    assert claims.release_leases_of(lab.study, "anna", 11) == 0
-    assert claims.release_leases_of(lab.study, "anna", 1) == 1
+    assert release_leases_of(lab.study, Owner("anna", 11, 1.0)) == 0
+    assert release_leases_of(lab.study, Owner("anna", 1, 60.0)) == 0
+    assert release_leases_of(lab.study, ANNA) == 1
     assert lab.take(BERT).attempt == 2
 
 

@@ -15,7 +15,8 @@ from marrow.records import ModelRecord, TrainingSpec
 from marrow.schemes import AA_MDS_AML
 from marrow.study import Study
 from worker import poll
-from worker.claims import Owner
+from worker.equipment import equip
+from worker.owner import Owner
 from worker.work import Bench
 
 MakeStudy = Callable[..., Study]
@@ -34,7 +35,8 @@ def client(study: Study) -> Client:
 
 
 def bench(study: Study) -> Bench:
-    return Bench(study, Owner("here", 1, 1.0), device="cpu")
+    stopping = threading.Event()
+    return Bench(study, Owner("here", 1, 1.0), equip(study, stopping, "cpu"), stopping)
 
 
 def test_one_unreadable_smear_fails_alone(

@@ -1,0 +1,77 @@
+"""The craft of classification pieces: the catalogue's smears in, stored predictions out."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from marrow.catalogue import jobs, models, regions, smears
+from marrow.catalogue.schema import job_smear
+from marrow.errors import MarrowError
+from marrow.records import Claim, ClassifySpec, ModelRecord, Outcome, Region, Smear
+from marrow.study import Study
+from training.checkpoints import load_model
+from worker import claims
+from worker.classify import Classifier, Request
+from worker.provenance import provenance
+from worker.work import Check, Patiently
+
+
+class Answering:
+    """Answers pieces with the model that their job names.
+
+    Parameters
+    ----------
+    device : str
+        `auto`, `cpu`, `cuda` or `mps`.
+    """
+
+    def __init__(self, study: Study, device: str = "auto") -> None:
+        self._study = study
+        self._device = device
+        self._loaded: tuple[str, Classifier] | None = None
+
+    def work(self, held: Claim, check: Check, patiently: Patiently) -> None:
+        """Classify the smears of a piece and store their outcomes."""
+        with self._study.database.read() as connection:
+            spec = ClassifySpec.model_validate(jobs.get(connection, held.job_id).spec)
+            model = models.get(connection, spec.model_id)
+            ids = connection.execute(
+                select(job_smear.c.smear_id).where(
+                    job_smear.c.job_id == held.job_id, job_smear.c.piece == held.number
+                )
+            ).scalars()
+            wanted = smears.get(connection, sorted(ids))
+            drawn = regions.of_many(connection, [one.id for one in wanted])
+        requests, outcomes = self._requests(wanted, drawn)
+        classifier = self._classifier(model)
+        check()
+        outcomes += classifier.classify(requests, check)
+        revisions = {one.id: one.regions_revision for one in wanted}
+        made_by = provenance(classifier.device)
+        patiently(
+            lambda: claims.finish_smears(self._study, held, model, outcomes, revisions, made_by)
+        )
+
+    def _requests(
+        self, wanted: list[Smear], drawn: dict[int, list[Region]]
+    ) -> tuple[list[Request], list[Outcome]]:
+        """What the classifier is asked, and the outcomes of smears that this host cannot see."""
+        requests: list[Request] = []
+        unseen: list[Outcome] = []
+        for one in wanted:
+            try:
+                path, members = self._study.file_of(one), self._study.members_of(one)
+            except MarrowError as error:
+                unseen.append(Outcome(one.id, None, None, str(error)))
+                continue
+            own = tuple(drawn.get(one.id, ()))
+            requests.append(Request(one.id, path, own, members, one.identity, one.is_slide))
+        return requests, unseen
+
+    def _classifier(self, model: ModelRecord) -> Classifier:
+        """The model, loaded once and kept until another one is asked for."""
+        if self._loaded is None or self._loaded[0] != model.sha256:
+            self._loaded = None  # frees the old one's memory first
+            network, card = load_model(self._study.store / model.path, model.sha256)
+            self._loaded = (model.sha256, Classifier(network, card, self._device))
+        return self._loaded[1]
