@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test check bench chaos format clean
 
 demo: $(READY)
 	$(BIN)/marrow demo --folder demo
@@ -18,6 +18,14 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not viewer and not slow" tests
+
+# Ratios of two things measured in the same run; on an idle machine about ten minutes.
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+# Kills over twenty seeds; goes on where it was interrupted.
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

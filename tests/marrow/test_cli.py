@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from marrow.cli import main
 from marrow.client import Client
 from marrow.exporting import NOTICE, harmless, write_job_csv
 from marrow.settings import Settings
@@ -20,11 +24,31 @@ from marrow.study import Study
 ROOT = Path(__file__).parents[2]
 
 
-def marrow(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "marrow", "--home", str(home), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def marrow(home: Path, *arguments: str) -> Done:
+    """The command in this process: what it prints, and its exit code."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["marrow", "--home", str(home), *arguments]
+    code = 0
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = before
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def test_is_a_command_of_its_own() -> None:
+    command = [sys.executable, "-m", "marrow", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "Research" in done.stdout
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_a_patient_counts_once_with_the_mean_of_the_smears(make_smears, scheme):
     assert figures["patients"] == 4
 
 
+@pytest.mark.slow
 def test_the_auc_of_two_classes_is_of_the_positive_one_with_a_logit_interval(make_smears, scheme):
     smears = make_smears([(f"p{i}", d) for i, d in enumerate(["AA", "MDS", "AML", "MDS"] * 8)])
     given = probabilities(smears, scheme)
@@ -62,6 +63,7 @@ def test_the_auc_of_two_classes_is_of_the_positive_one_with_a_logit_interval(mak
     assert (auc["n"], auc["unit"]) == (32, "patients")
 
 
+@pytest.mark.slow
 def test_of_more_classes_it_is_the_macro_mean(make_smears, scheme):
     smears = make_smears([(f"p{i}", d) for i, d in enumerate(["AA", "MDS", "AML", "MDS"] * 6)])
     given = probabilities(smears, scheme)
@@ -75,6 +77,7 @@ def test_of_more_classes_it_is_the_macro_mean(make_smears, scheme):
     assert head["auc"]["low"] < head["auc"]["value"] < head["auc"]["high"]
 
 
+@pytest.mark.slow
 def test_images_are_counted_with_an_interval_over_patients(make_smears, scheme):
     by_image = scheme.model_copy(update={"unit": "image"})
     many = [(f"p{i % 9}", ("AA", "MDS", "AML")[i % 3]) for i in range(90)]
@@ -128,6 +131,7 @@ def test_smears_that_were_not_scored_are_counted_apart(make_smears, scheme):
     assert (figures["smears"], figures["not_scored"]) == (2, 1)
 
 
+@pytest.mark.slow
 def test_figures_are_json(make_smears, scheme):
     smears = make_smears([(f"p{i}", d) for i, d in enumerate(["AA", "MDS", "AML"] * 3)])
     figures = evaluate(probabilities(smears, scheme), smears, scheme, False)
