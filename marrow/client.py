@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from celery import Celery
 from sqlalchemy import select
 
 from marrow.catalogue import jobs, models, smears
@@ -21,9 +22,9 @@ from marrow.records import Event, Job, Night, SweepSpec, TrainingSpec, WorkerRec
 from marrow.statefile import read_state
 from marrow.study import Study
 
-LOOKS_PER_AGENT_LOOK = 100
-"""A follower looks after the agent every 10 s: it may have been killed."""
-LOOK_EVERY_S = 0.1
+LOOKS_PER_AGENT_LOOK = 60
+"""A follower looks after the agent every 3 s: it may have been killed."""
+LOOK_EVERY_S = 0.05
 """How often a follower looks for events: what a person takes for 'at once'."""
 
 
@@ -40,6 +41,7 @@ class Client:
     def __init__(self, study: Study, start_agent: Callable[[Path], None] | None = None) -> None:
         self.study = study
         self._start_agent = start_agent or _spawn_agent
+        self._app: tuple[str, Celery] | None = None
 
     def import_smears(
         self,
@@ -164,7 +166,13 @@ class Client:
             return
         broker = read_state(self.study.settings.agent_folder / "broker.json")
         if broker is not None:
-            wake(self.study, make_app(broker["url"]))
+            wake(self.study, self._app_of(broker["url"]))
+
+    def _app_of(self, url: str) -> Celery:
+        """The application for this broker, made once."""
+        if self._app is None or self._app[0] != url:
+            self._app = (url, make_app(url))
+        return self._app[1]
 
     def keep_awake(self) -> bool:
         """Start the agent of a single machine if none runs; whether it had to be started."""

@@ -7,6 +7,7 @@
     +-- BadScheme              a scheme that cannot be answered                   (ValueError)
     +-- BadLabels              a labels.csv or an answer that the scheme lacks    (ValueError)
     +-- BadModel               weights or a card that do not fit or were altered  (ValueError)
+    +-- BadBackup              a backup that cannot be written, or not be trusted  (ValueError)
     +-- BadSettings            MARROW_* or marrow.toml                            (ValueError)
     +-- CannotSplit            too few patients, or smears without one            (ValueError)
     +-- NoStudy                no study in this home, or one of another version
@@ -24,6 +25,16 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def printable(text: str) -> str:
+    """The text with line ends and control characters written out: `\\x1b`, `\\n`, `\\u202e`.
+
+    A file name may hold what steers a terminal, ends a line, or turns the order of letters.
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 class MarrowError(Exception):
     """Base of all errors that a person is shown as one sentence."""
 
@@ -34,7 +45,7 @@ class _SmearError(MarrowError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = Path(path)
         self.reason = reason
-        super().__init__(f"{self.path.name}: {reason}")
+        super().__init__(f"{printable(self.path.name)}: {printable(reason)}")
 
 
 class NotASmear(_SmearError, ValueError):
@@ -59,6 +70,10 @@ class BadLabels(MarrowError, ValueError):
 
 class BadModel(MarrowError, ValueError):
     """Weights or a model card that do not fit, or were altered."""
+
+
+class BadBackup(MarrowError, ValueError):
+    """A backup that cannot be written, or that is damaged or of another version."""
 
 
 class BadSettings(MarrowError, ValueError):

@@ -14,8 +14,9 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from marrow.catalogue.jobs import MOST_URGENT, is_open_now
+from marrow.catalogue.jobs import MISHAPS, MOST_URGENT, is_open_now
 from marrow.catalogue.schema import job, piece, worker
 from marrow.study import Study
 
@@ -58,7 +59,7 @@ def make_app(broker_url: str) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_queues=[Queue(name) for name in QUEUES],
+        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
         task_default_queue=QUEUES[0],
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -82,8 +83,8 @@ def make_app(broker_url: str) -> Celery:
 def wake(study: Study, app: Celery) -> int:
     """Publish hints for pieces that are ready; returns how many.
 
-    Never more than two unclaimed hints per live worker. A broker that does not answer costs
-    nothing but time: the scheduler sends again.
+    Never more than two unclaimed hints per live worker. A broker or a database that does not
+    answer costs nothing but time: the scheduler sends again.
     """
     try:
         with app.connection_for_write() as connection:
@@ -96,9 +97,9 @@ def wake(study: Study, app: Celery) -> int:
                 app.send_task(
                     TASK, (hint.job_id, hint.number), queue=hint.queue, connection=connection
                 )
-    except (OperationalError, RedisError) as error:
+    except (OperationalError, RedisError, SQLAlchemyError) as error:
         name = type(error).__name__
-        log.warning("The broker does not answer (%s); hints are sent again later", name)
+        log.warning("No hints are sent (%s); the scheduler sends them later", name)
         return 0
     return len(hints)
 
@@ -119,7 +120,7 @@ def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint
     most = HINTS_PER_WORKER * max(1, alive.scalar_one())
     columns = (piece.c.job_id, piece.c.number, piece.c.sent_at, piece.c.sends)
     ready = (
-        select(*columns, job.c.priority, piece.c.lost_leases)
+        select(*columns, job.c.priority, MISHAPS.label("mishaps"))
         .join(job, job.c.id == piece.c.job_id)
         .where(piece.c.state == "new", job.c.state.in_(("waiting", "running")), is_open_now(at))
         .order_by(*MOST_URGENT)
@@ -136,7 +137,7 @@ def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint
             unsent = ready.where(piece.c.sent_at.is_(None), job.c.priority == queue).limit(room)
             again = [row for row in due if row.priority == queue]
             candidates = [*connection.execute(unsent).all(), *again]
-            candidates.sort(key=lambda row: (row.lost_leases, row.job_id, row.number))
+            candidates.sort(key=lambda row: (row.mishaps, row.job_id, row.number))
             chosen += candidates[:room]
     for row in chosen:
         connection.execute(

@@ -14,6 +14,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from marrow.errors import BadSettings
 
 BUSY_TIMEOUT_S = 30
+_NO_DEAD_HOST_HOLDS_A_LOCK = (
+    "-c idle_in_transaction_session_timeout=60s "
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+)
+"""Of PostgreSQL: a host that freezes or loses power in a transaction holds its job's row for a
+minute, not for the two hours after which TCP gives up."""
 
 
 def first_line(error: DBAPIError) -> str:
@@ -51,7 +57,7 @@ class Database:
         self.engine = (
             _sqlite_engine(parsed)
             if self.is_sqlite
-            else create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
+            else _postgresql_engine(parsed)
         )
         self._readers: Engine = self.engine.execution_options(
             **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
@@ -85,9 +91,21 @@ class Database:
         self.engine.dispose()
 
 
+def _postgresql_engine(url: Any) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        hide_parameters=True,
+        connect_args={"options": _NO_DEAD_HOST_HOLDS_A_LOCK},
+    )
+
+
 def _sqlite_engine(url: Any) -> Engine:
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        url,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        hide_parameters=True,  # an error is printed without patients and paths
     )
 
     @event.listens_for(engine, "connect")

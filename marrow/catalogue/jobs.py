@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from marrow.catalogue.locks import lock_job
 from marrow.catalogue.schema import event, job, job_smear, piece, prediction, smear
@@ -139,7 +139,7 @@ def retry(connection: Connection, at: float, job_id: int) -> Job:
     if not current.is_finished:
         return current
     if current.kind == "classify":
-        open_again = _retry_smears(connection, job_id)
+        open_again = _retry_smears(connection, job_id, PIECE_SIZE[current.priority])
     else:
         open_again = connection.execute(
             update(piece)
@@ -154,16 +154,21 @@ def retry(connection: Connection, at: float, job_id: int) -> Job:
     return get(connection, job_id)
 
 
-def _retry_smears(connection: Connection, job_id: int) -> int:
-    """Put the smears without an answer into new pieces; returns how many there are."""
+def _retry_smears(connection: Connection, job_id: int, size: int) -> int:
+    """Put the smears without an answer into new pieces; returns how many there are.
+
+    In whole pieces: mostly it was a folder that a host did not see. If one of the smears kills
+    its worker, its piece is split again.
+    """
     unanswered = job_smear.c.job_id == job_id, job_smear.c.prediction_id.is_(None)
     ids = list(connection.execute(select(job_smear.c.smear_id).where(*unanswered)).scalars())
-    numbers = add_pieces(connection, job_id, ids, _kinds(connection, ids), 1)
-    for smear_id, number in numbers.items():
+    numbers = add_pieces(connection, job_id, ids, _kinds(connection, ids), size)
+    if numbers:
         connection.execute(
             update(job_smear)
-            .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == smear_id)
-            .values(piece=number, error=None)
+            .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
+            .values(piece=bindparam("b_piece"), error=None),
+            [{"b_smear": one, "b_piece": number} for one, number in numbers.items()],
         )
     return len(ids)
 
@@ -275,7 +280,6 @@ def known_predictions(
             .where(
                 prediction.c.smear_id.in_(ids[start : start + IN_LIMIT]),
                 prediction.c.model_id == model.id,
-                prediction.c.preprocessing == model.preprocessing,
                 prediction.c.precision == model.precision,
                 prediction.c.regions_revision == smear.c.regions_revision,
             )
@@ -291,7 +295,8 @@ def is_open_now(at: float) -> Any:
     )
 
 
-MOST_URGENT = (job.c.priority, piece.c.lost_leases, piece.c.job_id, piece.c.number)
+MISHAPS = piece.c.lost_leases + piece.c.exceptions
+MOST_URGENT = (job.c.priority, MISHAPS, piece.c.job_id, piece.c.number)
 """Order of the work: a person's first, and last what a worker has died of, so that a poison
 smear, which costs a restart each time, does not hold up its neighbours."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from marrow.catalogue.database import Database
 from marrow.errors import NoStudy
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest step in migrations/versions; a test compares the two."""
 
 _LOCK_KEY = 0x6D6172726F77
@@ -26,11 +26,18 @@ def script_config() -> Config:
 
 
 def migrate(database: Database) -> None:
-    """Create or upgrade the schema, in one transaction and under a lock."""
+    """Create or upgrade the schema, in one transaction and under a lock.
+
+    Raises
+    ------
+    NoStudy
+        If a newer napari-marrow has been here.
+    """
     config = script_config()
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        _refuse_newer(revision(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -41,10 +48,7 @@ def require_current(database: Database) -> None:
         found = revision(connection)
     if found is None:
         raise NoStudy("There is no study in this home: make one with `marrow init`")
-    if found > HEAD:
-        raise NoStudy(
-            f"The study has schema {found}, this napari-marrow knows {HEAD}: update napari-marrow"
-        )
+    _refuse_newer(found)
     if found < HEAD:
         raise NoStudy(f"The study has the older schema {found}: run `marrow upgrade` once")
 
@@ -55,3 +59,10 @@ def revision(connection: Connection) -> str | None:
         return None
     found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return found
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > HEAD:
+        raise NoStudy(
+            f"The study has schema {found}, this napari-marrow knows {HEAD}: update napari-marrow"
+        )

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    Table,
-    and_,
-    func,
-    insert,
-    select,
-)
+from sqlalchemy import Connection, Row, Select, Table, and_, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from marrow.catalogue.schema import (
@@ -27,8 +17,18 @@ from marrow.catalogue.schema import (
     provenance,
     smear,
 )
+from marrow.catalogue.selection import (
+    Key,
+    ResultFilter,
+    Sort,
+    condition,
+    count_keys,
+    page_keys,
+    source,
+)
 from marrow.catalogue.smears import COLUMNS as SMEAR_COLUMNS
-from marrow.catalogue.smears import as_smear, matches, standing_answers
+from marrow.catalogue.smears import IN_LIMIT, as_smear, standing_answers
+from marrow.catalogue.smears import get as get_smears
 from marrow.records import (
     Answer,
     AnswerMap,
@@ -36,35 +36,29 @@ from marrow.records import (
     ModelRecord,
     Prediction,
     Provenance,
-    Record,
     Smear,
 )
 from marrow.schemes import Scheme
 
+__all__ = [
+    "ResultFilter",
+    "ResultRow",
+    "Sort",
+    "count",
+    "every",
+    "map_columns",
+    "map_of",
+    "of_smear",
+    "page",
+    "provenance_id",
+    "store",
+]
 
-class ResultFilter(Record):
-    """Which results a table shows; None means any."""
-
-    text: str = ""
-    job_id: int | None = None
-    """Results of this job, its errors too; without it, all predictions."""
-    piece: int | None = None
-    """Of the job, those of this piece."""
-    model_id: int | None = None
-    head: str | None = None
-    """The head that `call` and `min_p` are about."""
-    call: str | None = None
-    min_p: float | None = None
-    """Smallest probability of `call`."""
-    flag: str | None = None
-    has_error: bool | None = None
-
-
-class Sort(Record):
-    """By which column: smear, patient, at, top_p, p:<head>:<class> or call:<head>."""
-
-    column: str = "smear"
-    descending: bool = False
+MAP_KINDS: Final[tuple[Literal["activation"], Literal["tiles"]]] = ("activation", "tiles")
+"""Names of the numbers in `prediction_map.kind`: as numbers, six maps fit into a page of
+SQLite, as names five."""
+_VALUE_BYTES = 2
+"""Of a float16."""
 
 
 class ResultRow(NamedTuple):
@@ -92,12 +86,12 @@ def store(
     its id is returned: a prediction is unique by smear, weights, preprocessing, precision and
     revision of the regions. `revisions` are those under which the answers were made.
     """
-    ids: dict[int, int] = {}
-    for smear_id, (answer, answer_map) in answers.items():
-        row = {
+    if not answers:
+        return {}
+    rows: dict[int, dict[str, Any]] = {
+        smear_id: {
             "smear_id": smear_id,
             "model_id": made_by.id,
-            "preprocessing": made_by.preprocessing,
             "precision": made_by.precision,
             "regions_revision": revisions[smear_id],
             "provenance_id": provenance_id,
@@ -105,29 +99,29 @@ def store(
             "flags": " ".join(answer.flags),
             **_columns_of(scheme, answer),
         }
-        created = connection.execute(
-            _insert(connection, prediction)
-            .values(row)
-            .on_conflict_do_nothing()
-            .returning(prediction.c.id)
-        ).scalar_one_or_none()
-        if created is None:
-            unique = ("smear_id", "model_id", "preprocessing", "precision", "regions_revision")
-            same = and_(*(prediction.c[name] == row[name] for name in unique))
-            created = connection.execute(select(prediction.c.id).where(same)).scalar_one()
-        elif answer_map is not None:
-            connection.execute(
-                insert(prediction_map),
-                {
-                    "prediction_id": created,
-                    "kind": answer_map.kind,
-                    "shape": list(answer_map.shape),
-                    "cell_px": list(answer_map.cell_px),
-                    "values": answer_map.values,
-                },
-            )
-        ids[smear_id] = int(created)
+        for smear_id, (answer, _) in answers.items()
+    }
+    add = _insert(connection, prediction).on_conflict_do_nothing()
+    added = connection.execute(
+        add.returning(prediction.c.smear_id, prediction.c.id), [*rows.values()]
+    )
+    ids = {int(row.smear_id): int(row.id) for row in added}
+    maps = [
+        {"prediction_id": ids[smear_id], **map_columns(answer_map)}
+        for smear_id, (_, answer_map) in answers.items()
+        if smear_id in ids and answer_map is not None
+    ]
+    if maps:
+        connection.execute(insert(prediction_map), maps)
+    for smear_id in rows.keys() - ids.keys():  # another worker was faster
+        ids[smear_id] = _id_of(connection, rows[smear_id])
     return ids
+
+
+def _id_of(connection: Connection, row: dict[str, Any]) -> int:
+    unique = ("smear_id", "model_id", "precision", "regions_revision")
+    same = and_(*(prediction.c[name] == row[name] for name in unique))
+    return int(connection.execute(select(prediction.c.id).where(same)).scalar_one())
 
 
 def provenance_id(connection: Connection, made_by: Provenance) -> int:
@@ -143,8 +137,7 @@ def provenance_id(connection: Connection, made_by: Provenance) -> int:
 
 def count(connection: Connection, scheme: Scheme, shown: ResultFilter) -> int:
     """How many rows the filter shows."""
-    statement = select(func.count()).select_from(_source(shown)).where(_condition(scheme, shown))
-    return int(connection.execute(statement).scalar_one())
+    return count_keys(connection, scheme, shown)
 
 
 def page(
@@ -155,21 +148,32 @@ def page(
     offset: int,
     limit: int,
 ) -> list[ResultRow]:
-    """`limit` rows from `offset` of the filtered and sorted results."""
-    column, used = _sort_column(scheme, sort)
-    order = column.desc().nulls_last() if sort.descending else column.asc().nulls_last()
-    tie = smear.c.id.desc() if sort.descending else smear.c.id.asc()
-    terms = [_condition(scheme, shown)]
-    if shown.job_id is None and used is not None:
-        terms.append(used)  # lets the partial index of this column serve the order
-        order = column.desc() if sort.descending else column.asc()
-    statement = _rows(shown).where(*terms).order_by(order, tie).offset(offset).limit(limit)
-    return _results(connection, scheme, connection.execute(statement).all())
+    """`limit` rows from `offset` of the filtered and sorted results; those without a value in
+    the sort column (not answered, no patient) come last."""
+    keys = page_keys(connection, scheme, shown, sort, offset, limit)
+    found = {one.id: one for one in get_smears(connection, [key.smear_id for key in keys])}
+    answers = _answers(connection, keys)
+    errors = _errors(connection, shown.job_id, found)
+    labels = standing_answers(connection, list(found))
+    return [
+        _result(
+            scheme,
+            found[key.smear_id],
+            answers.get(key.prediction_id),
+            labels.get(key.smear_id, {}),
+            errors.get(key.smear_id),
+        )
+        for key in keys
+    ]
 
 
 def every(connection: Connection, scheme: Scheme, shown: ResultFilter) -> Iterator[ResultRow]:
     """All rows of the filter in the order of the smears, read a thousand at a time."""
-    statement = _rows(shown).where(_condition(scheme, shown)).order_by(smear.c.id, prediction.c.id)
+    statement = (
+        _rows(shown)
+        .where(condition(connection, scheme, shown))
+        .order_by(smear.c.id, prediction.c.id)
+    )
     for part in connection.execute(statement).partitions(1000):
         yield from _results(connection, scheme, part)
 
@@ -188,9 +192,24 @@ def map_of(connection: Connection, prediction_id: int) -> AnswerMap | None:
     if row is None:
         return None
     values = row._mapping
-    depth, rows, columns = values["shape"]
-    height, width = values["cell_px"]
-    return AnswerMap(values["kind"], values["values"], (depth, rows, columns), (height, width))
+    rows, columns, stored = values["rows"], values["columns"], values["values"]
+    shape = (len(stored) // (_VALUE_BYTES * rows * columns), rows, columns)
+    cell_px = (values["cell_height_px"], values["cell_width_px"])
+    return AnswerMap(MAP_KINDS[values["kind"]], stored, shape, cell_px)
+
+
+def map_columns(answer_map: AnswerMap) -> dict[str, Any]:
+    """A map as a row of `prediction_map`; its depth follows from the number of values."""
+    _, rows, columns = answer_map.shape
+    height_px, width_px = answer_map.cell_px
+    return {
+        "kind": MAP_KINDS.index(answer_map.kind),
+        "rows": rows,
+        "columns": columns,
+        "cell_height_px": height_px,
+        "cell_width_px": width_px,
+        "values": answer_map.values,
+    }
 
 
 def _columns_of(scheme: Scheme, answer: Answer) -> dict[str, float | int]:
@@ -222,101 +241,75 @@ def _answer_of(scheme: Scheme, row: Row[Any]) -> Answer:
     return Answer(heads=tuple(heads), flags=tuple(mapping[prediction.c.flags].split()))
 
 
-def _probability(scheme: Scheme, head_name: str, class_name: str) -> ColumnElement[float]:
-    output = 0
-    for head in scheme.heads:
-        if head.name == head_name:
-            return prediction.c[PROBABILITIES[output + head.classes.index(class_name)]]
-        output += len(head.classes)
-    raise KeyError(head_name)
+def _answers(connection: Connection, keys: Sequence[Key]) -> dict[int | None, Row[Any]]:
+    """Rows of `prediction` by id."""
+    ids = [key.prediction_id for key in keys if key.prediction_id is not None]
+    found: dict[int | None, Row[Any]] = {}
+    for start in range(0, len(ids), IN_LIMIT):
+        chunk = ids[start : start + IN_LIMIT]
+        rows = connection.execute(select(prediction).where(prediction.c.id.in_(chunk)))
+        found.update((row.id, row) for row in rows)
+    return found
 
 
-def _call(scheme: Scheme, head_name: str) -> ColumnElement[int]:
-    index = [head.name for head in scheme.heads].index(head_name)
-    return prediction.c[CALLS[index]]
-
-
-def _sort_column(
-    scheme: Scheme, sort: Sort
-) -> tuple[ColumnElement[Any], ColumnElement[bool] | None]:
-    """The column to sort by, and the condition of its partial index if it has one."""
-    kind, *names = sort.column.split(":")
-    if kind == "p":
-        column: ColumnElement[Any] = _probability(scheme, *names)
-        return column, column.is_not(None)
-    if kind == "call":
-        column = _call(scheme, *names)
-        return column, column.is_not(None)
-    plain = {
-        "smear": smear.c.id,
-        "patient": smear.c.patient,
-        "at": prediction.c.at,
-        "top_p": prediction.c.top_p,
-    }
-    return plain[kind], None
-
-
-def _source(shown: ResultFilter) -> Any:
-    """With a job: its smears, answered or not. Without: all predictions."""
-    if shown.job_id is not None:
-        return job_smear.join(smear, smear.c.id == job_smear.c.smear_id).outerjoin(
-            prediction, prediction.c.id == job_smear.c.prediction_id
+def _errors(
+    connection: Connection, job_id: int | None, ids: Collection[int]
+) -> dict[int, str | None]:
+    """Reason by smear, where a job has failed to answer one of these."""
+    if job_id is None:
+        return {}
+    wanted = list(ids)
+    found: dict[int, str | None] = {}
+    for start in range(0, len(wanted), IN_LIMIT):
+        rows = connection.execute(
+            select(job_smear.c.smear_id, job_smear.c.error).where(
+                job_smear.c.job_id == job_id,
+                job_smear.c.smear_id.in_(wanted[start : start + IN_LIMIT]),
+            )
         )
-    return prediction.join(smear, smear.c.id == prediction.c.smear_id)
-
-
-def _rows(shown: ResultFilter) -> Select[Any]:
-    columns = [*SMEAR_COLUMNS, *prediction.c]
-    if shown.job_id is not None:
-        columns.append(job_smear.c.error)
-    return select(*columns).select_from(_source(shown))
-
-
-def _condition(scheme: Scheme, shown: ResultFilter) -> ColumnElement[bool]:
-    terms: list[ColumnElement[bool]] = [smear.c.id > 0]
-    if shown.text:
-        terms.append(matches(shown.text.strip()))
-    if shown.job_id is not None:
-        terms.append(job_smear.c.job_id == shown.job_id)
-    if shown.job_id is not None and shown.piece is not None:
-        terms.append(job_smear.c.piece == shown.piece)
-    if shown.model_id is not None:
-        terms.append(prediction.c.model_id == shown.model_id)
-    if shown.head is not None and shown.call is not None:
-        classes = scheme.head(shown.head).classes
-        if shown.min_p is None:
-            terms.append(_call(scheme, shown.head) == classes.index(shown.call))
-        else:
-            terms.append(_probability(scheme, shown.head, shown.call) >= shown.min_p)
-    if shown.flag is not None:
-        terms.append(prediction.c.flags.contains(shown.flag, autoescape=True))
-    if shown.has_error is not None and shown.job_id is not None:
-        is_error = job_smear.c.error
-        terms.append(is_error.is_not(None) if shown.has_error else is_error.is_(None))
-    return and_(*terms)
+        found.update((row.smear_id, row.error) for row in rows)
+    return found
 
 
 def _results(connection: Connection, scheme: Scheme, rows: Any) -> list[ResultRow]:
     rows = list(rows)
     smears = [as_smear(row) for row in rows]
     labels = standing_answers(connection, [one.id for one in smears])
-    results = []
-    for row, one in zip(rows, smears, strict=True):
-        mapping = row._mapping
-        found = None
-        if mapping[prediction.c.id] is not None:
-            found = Prediction(
-                id=mapping[prediction.c.id],
-                smear_id=one.id,
-                model_id=mapping[prediction.c.model_id],
-                answer=_answer_of(scheme, row),
-                precision=mapping[prediction.c.precision],
-                at=mapping[prediction.c.at],
-            )
-        error = mapping.get(job_smear.c.error)
-        name = "" if found is None else f"m{found.model_id}"
-        results.append(ResultRow(one, found, name, labels.get(one.id, {}), error))
-    return results
+    return [
+        _result(
+            scheme,
+            one,
+            row if row._mapping[prediction.c.id] is not None else None,
+            labels.get(one.id, {}),
+            row._mapping.get(job_smear.c.error),
+        )
+        for row, one in zip(rows, smears, strict=True)
+    ]
+
+
+def _result(
+    scheme: Scheme, one: Smear, row: Row[Any] | None, label: dict[str, str], error: str | None
+) -> ResultRow:
+    """`row` holds the columns of `prediction`; None: not answered."""
+    if row is None:
+        return ResultRow(one, None, "", label, error)
+    mapping = row._mapping
+    found = Prediction(
+        id=mapping[prediction.c.id],
+        smear_id=one.id,
+        model_id=mapping[prediction.c.model_id],
+        answer=_answer_of(scheme, row),
+        precision=mapping[prediction.c.precision],
+        at=mapping[prediction.c.at],
+    )
+    return ResultRow(one, found, f"m{found.model_id}", label, error)
+
+
+def _rows(shown: ResultFilter) -> Select[Any]:
+    columns = [*SMEAR_COLUMNS, *prediction.c]
+    if shown.job_id is not None:
+        columns.append(job_smear.c.error)
+    return select(*columns).select_from(source(shown))
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -4,6 +4,9 @@ Times are seconds since 1970 (UTC) as double. A prediction's probabilities and c
 numbered columns in the scheme's order (head by head, class by class), so that a million rows
 sort by any of them through an index; columns that a scheme does not use stay NULL and, the
 indexes being partial, cost nothing.
+
+On SQLite the migrations also keep `smear_text`, an FTS5 index over the trigrams of path and
+patient, up to date by triggers; `marrow.catalogue.smears` alone asks it.
 """
 
 from __future__ import annotations
@@ -156,16 +159,9 @@ piece = Table(
     Column("finished_at", Double),
     Column("error", Text),
 )
-# What the scheduler and wake() look at each second: never the finished pieces.
-_open_pieces = text("state IN ('new', 'running')")
-Index(
-    "ix_piece_open",
-    piece.c.state,
-    piece.c.job_id,
-    piece.c.number,
-    sqlite_where=_open_pieces,
-    postgresql_where=_open_pieces,
-)
+# What the scheduler and wake() look at each second. Not a partial index: SQLite would use it
+# only for a condition with the same words and no bound values.
+Index("ix_piece_state", piece.c.state, piece.c.job_id, piece.c.number)
 
 event = Table(
     "event",
@@ -214,40 +210,59 @@ CALLS = tuple(f"call_{head}" for head in range(MAX_HEADS))
 PROBABILITIES = tuple(f"p_{output:02d}" for output in range(MAX_CLASSES))
 """Probability of each class, head by head."""
 
+# What is unique about a prediction: smear, weights (which name their preprocessing), precision
+# and the revision of the regions.
 prediction = Table(
     "prediction",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("smear_id", ForeignKey("smear.id"), nullable=False),
-    Column("model_id", ForeignKey("model.id"), nullable=False, index=True),
-    Column("preprocessing", Text, nullable=False),
+    Column("model_id", ForeignKey("model.id"), nullable=False),
     Column("precision", Text, nullable=False),
     Column("regions_revision", Integer, nullable=False),
     Column("provenance_id", ForeignKey("provenance.id"), nullable=False),
-    Column("at", Double, nullable=False, index=True),
+    Column("at", Double, nullable=False),
     Column("flags", Text, nullable=False),
-    Column("top_p", Double, nullable=False, index=True),
+    Column("top_p", Double, nullable=False),
     *(Column(name, Integer) for name in CALLS),
     *(Column(name, Double) for name in PROBABILITIES),
-    UniqueConstraint("smear_id", "model_id", "preprocessing", "precision", "regions_revision"),
+    UniqueConstraint("smear_id", "model_id", "precision", "regions_revision"),
 )
+# Each index gives one order of the table, with the smear as the tie. Those by a number carry
+# the calls along, so that the rows of another call are passed over without being fetched.
+_carried = [prediction.c[name] for name in CALLS]
+for _name in ("at", "top_p"):
+    Index(f"ix_prediction_{_name}", prediction.c[_name], prediction.c.smear_id, *_carried)
 for _name in (*CALLS, *PROBABILITIES):
     _used = prediction.c[_name].is_not(None)
     Index(
         f"ix_prediction_{_name}",
         prediction.c[_name],
+        prediction.c.smear_id,
+        *(_carried if _name in PROBABILITIES else ()),
         sqlite_where=_used,
         postgresql_where=_used,
     )
+Index("ix_prediction_model_id", prediction.c.model_id, prediction.c.smear_id)
+_flagged = prediction.c.flags != text("''")
+Index(
+    "ix_prediction_flags",
+    prediction.c.flags,
+    prediction.c.smear_id,
+    sqlite_where=_flagged,
+    postgresql_where=_flagged,
+)
 
 prediction_map = Table(
     "prediction_map",
     metadata,
     Column("prediction_id", ForeignKey("prediction.id"), primary_key=True),
-    Column("kind", Text, nullable=False),
-    _one_of("kind", "activation", "tiles"),
-    Column("shape", JSON, nullable=False),
-    Column("cell_px", JSON, nullable=False),
+    Column("kind", Integer, nullable=False),
+    CheckConstraint("kind IN (0, 1)", name="kind"),
+    Column("rows", Integer, nullable=False),
+    Column("columns", Integer, nullable=False),
+    Column("cell_height_px", Double, nullable=False),
+    Column("cell_width_px", Double, nullable=False),
     Column("values", LargeBinary, nullable=False),
 )
 
@@ -260,6 +275,7 @@ job_smear = Table(
     Column("prediction_id", ForeignKey("prediction.id")),
     Column("error", Text),
     ForeignKeyConstraint(["job_id"], ["job.id"]),
+    sqlite_with_rowid=False,
 )
 Index("ix_job_smear_piece", job_smear.c.job_id, job_smear.c.piece)
 

@@ -25,7 +25,10 @@ MakeStudy = Callable[..., Study]
 def test_migrations_make_the_tables_of_the_schema(any_study: Study) -> None:
     assert ScriptDirectory.from_config(script_config()).get_current_head() == HEAD
     with any_study.database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        # What SQLite keeps of the smears' text is no table of the schema.
+        options = {"include_name": lambda name, *_: not (name or "").startswith("smear_text")}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
 
 
 @pytest.mark.parametrize(("found", "advice"), [("0000", "marrow upgrade"), ("9999", "update")])
