@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     database: SecretStr | None = None
     """SQLAlchemy URL; None: SQLite at <home>/catalogue.sqlite."""
     broker: SecretStr | None = None
-    """redis:// URL of the lab's broker; None: the agent's own, if any."""
+    """redis:// or rediss:// URL of the lab's broker; None: the agent's own, if any."""
     store: Path | None = None
     """Folder of models and copied smears, shared by all hosts; None: <home>/store."""
     roots: dict[str, Path] = Field(default_factory=dict)
@@ -53,6 +53,15 @@ class Settings(BaseSettings):
             if name in {LOCAL_ROOT, STORE_ROOT, ""}:
                 raise ValueError(f"{name!r} is a reserved name of a root")
         return {name: folder.expanduser().absolute() for name, folder in roots.items()}
+
+    @field_validator("broker")
+    @classmethod
+    def _verified(cls, broker: SecretStr | None) -> SecretStr | None:
+        # Unless the address says so, Celery takes any certificate, and sends it the password.
+        url = "" if broker is None else broker.get_secret_value()
+        if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+            raise ValueError("a rediss:// address must end with ?ssl_cert_reqs=required")
+        return broker
 
     @field_validator("store")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -13,11 +14,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import create_engine, text
 
 from marrow.catalogue import models, smears
-from marrow.records import ModelRecord, NewSmear
+from marrow.importing import import_smears
+from marrow.records import ModelRecord, NewSmear, TrainingSpec
 from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.settings import Settings
 from marrow.study import Study
@@ -61,7 +65,7 @@ def test_data() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """URL of a PostgreSQL server on loopback that lives as long as the tests."""
+    """URL of a PostgreSQL server on loopback, with its password; lives as long as the tests."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found or sys.platform == "win32":
         pytest.skip("PostgreSQL's server programs are not installed")
@@ -76,7 +80,10 @@ def postgres_server() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     quiet: dict[str, object] = {"check": True, "capture_output": True, "cwd": folder, **as_user}
-    subprocess.run([programs / "initdb", "-D", cluster, "-U", "marrow", "-A", "trust"], **quiet)
+    password, secret = secrets.token_hex(16), folder / "password"
+    secret.write_text(password)
+    with_password = ["-U", "marrow", "-A", "scram-sha-256", f"--pwfile={secret}"]
+    subprocess.run([programs / "initdb", "-D", cluster, *with_password], **quiet)
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
     log = folder / "log"
     control = [programs / "pg_ctl", "-D", cluster, "-w"]
@@ -85,22 +92,34 @@ def postgres_server() -> Iterator[str]:
             shutil.chown(log, account.pw_uid, account.pw_gid)
         start = [*control, "-l", log, "-o", options, "start"]
         subprocess.run(start, check=True, stdout=output, stderr=output, cwd=folder, **as_user)
-    yield f"postgresql+psycopg://marrow@127.0.0.1:{port}"
+    yield f"postgresql+psycopg://marrow:{password}@127.0.0.1:{port}"
     subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """URL of an empty PostgreSQL database of the test's own."""
-    name = f"m{uuid.uuid4().hex}"
+def make_postgres_url(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases of the test's own; gives back the URL of each."""
     admin = create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT")
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"m{uuid.uuid4().hex}")
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {made[-1]}"))
+        return f"{postgres_server}/{made[-1]}"
+
+    yield make
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield f"{postgres_server}/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        for name in made:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture
+def postgres_url(make_postgres_url: Callable[[], str]) -> str:
+    """URL of an empty PostgreSQL database of the test's own."""
+    return make_postgres_url()
 
 
 MakeStudy = Callable[..., Study]
@@ -181,3 +200,66 @@ def add_smears() -> Callable[..., list[int]]:
 @pytest.fixture
 def add_model() -> Callable[..., ModelRecord]:
     return _add_model
+
+
+INPUT_PX = 32
+"""Edge of what the tiny model sees."""
+
+
+def _tiny_model(study: Study) -> ModelRecord:
+    """A resnet18 with random weights that sees 32 x 32 px, saved and registered."""
+    # Not for every test: torch takes seconds to import.
+    from training.checkpoints import ModelCard, save_model
+    from training.network import build_network
+    from training.preprocess import Preprocessing
+
+    network = build_network("resnet18", study.scheme, dropout=0.0, seed=0)
+    preprocessing = Preprocessing(input_px=INPUT_PX)
+    card = ModelCard(
+        scheme=study.scheme,
+        backbone="resnet18",
+        preprocessing=preprocessing,
+        preprocessing_hash=preprocessing.hash,
+        data_sha256="0" * 64,
+        training=TrainingSpec(backbone="resnet18", input_px=INPUT_PX),
+        split={},
+        versions={},
+        figures={},
+        created="2026-01-01T00:00:00Z",
+    )
+    folder = study.store / "models" / "tiny"
+    saved = save_model(folder, network, card)
+    with study.database.write() as connection:
+        return models.register(
+            connection,
+            study.database.now(connection),
+            sha256=saved.weights_sha256,
+            path="models/tiny",
+            preprocessing=saved.preprocessing_hash,
+            precision=saved.precision,
+            card=saved.model_dump(mode="json"),
+            job_id=None,
+        )
+
+
+def _small_smears(study: Study, folder: Path, count: int) -> list[int]:
+    """Register `count` different smears of 40 x 50 px, P0 to P9 in turn; returns their ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["file,patient"]
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:05d}.png", compress_level=1)
+        lines.append(f"{number:05d}.png,P{number % 10}")
+    table = folder / "labels.csv"
+    table.write_text("\n".join(lines))
+    return list(import_smears(study, [folder], table).smear_ids)
+
+
+@pytest.fixture
+def tiny_model() -> Callable[[Study], ModelRecord]:
+    return _tiny_model
+
+
+@pytest.fixture
+def small_smears() -> Callable[[Study, Path, int], list[int]]:
+    return _small_smears

@@ -9,19 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-import worker
-
-ROOT = Path(worker.__file__).parents[1]
-COMPOSE = ROOT / "docker-compose.yml"
+ROOT = Path(__file__).parents[2]
 OURS = {"upgrade", "scheduler", "worker", "worker-cpu"}
-
-
-@pytest.fixture(scope="module")
-def compose() -> dict[str, Any]:
-    if not COMPOSE.exists():
-        pytest.skip("an installed package has no compose file")
-    loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
-    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +117,11 @@ def test_the_image_runs_as_a_plain_user_and_downloads_no_weights() -> None:
     user = instructions.index("USER marrow")
     assert user > max(n for n, line in enumerate(instructions) if line.startswith("RUN"))
     assert not [line for line in instructions if "curl" in line or "wget" in line or ".pth" in line]
+
+
+def test_the_lab_page_names_the_addresses_that_are_tested() -> None:
+    page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
+    assert "?sslmode=verify-full&sslrootcert=" in page
+    assert "?ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs=" in page
+    for command in ("backup", "restore", "upgrade", "scheduler", "worker", "retry", "init"):
+        assert f"marrow {command}" in page
