@@ -12,7 +12,8 @@ import typer
 from marrow.catalogue import models
 from marrow.cli import REFUSED, AsJson, session_of, show
 from marrow.client import has_worker_installed
-from marrow.commands.jobs import summary, wait_for
+from marrow.commands.job_words import one_line
+from marrow.commands.jobs import wait_for
 from marrow.commands.models import figures_text, group
 from marrow.errors import BadModel
 from marrow.records import ModelRecord, TrainingSpec, Tune
@@ -71,7 +72,7 @@ def train(
         return
     job = wait_for(session.client, job, as_json)
     made = model_of_job(session.study, job.id)
-    text = summary(job)
+    text = one_line(job)
     if made is not None:
         text += f"\nModel {made.name}, test patients:\n{figures_text(made)}"
     values = {**job.model_dump(), "model": None if made is None else made.model_dump()}

@@ -49,11 +49,13 @@ def start(context: typer.Context, as_json: AsJson = False) -> None:
     if not session.settings.is_single_machine:
         raise BadSettings("A lab has no agent: start `marrow scheduler` and `marrow worker`")
     _require_worker()
+    was_running = not session.client.is_agent_gone()
     session.client.wake()
     if not _comes_up(session.client):
         log = session.settings.agent_folder / "agent.log"
         raise Busy(f"The agent has not started within {START_TIMEOUT_S:.0f} s; see {log}")
-    show(as_json, {"started": True}, "The agent runs; `marrow agent status` shows it")
+    text = "An agent runs already" if was_running else "The agent runs"
+    show(as_json, {"started": not was_running}, f"{text}; `marrow agent status` shows it")
 
 
 @agent_group.command("stop")

@@ -33,7 +33,9 @@ LONGEST_MESSAGE = 500
 """Characters of a broker's message: enough for its first sentence."""
 
 _PASSWORD = re.compile(r"://[^@/\s]*@")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_WARNING = re.compile(r":\d+: (\w+): ")
+"""As `warnings.formatwarning` has it: file, line, category, text."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
 class _Place:
@@ -131,7 +133,9 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     if package in OF_THE_BROKER:
         return record.getMessage().strip().partition("\n")[0][:LONGEST_MESSAGE]
-    return f"(text left out: it may name a file) at={record.module}:{record.lineno}"
+    spoken = _WARNING.search(record.getMessage()) if record.name == "py.warnings" else None
+    where = spoken[1] if spoken else f"at={record.module}:{record.lineno}"
+    return f"{where} (text left out: it may name a file)"
 
 
 def _link(error: BaseException) -> str:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from marrow.cli import REFUSED, AsJson, console, session_of, show
 from marrow.client import Client, has_worker_installed
+from marrow.commands.job_words import (
+    expected_text,
+    jobs_table,
+    one_line,
+    reason_lines,
+    summary_text,
+)
 from marrow.errors import MarrowError, NotFound
 from marrow.exporting import require_writable, write_job_csv
+from marrow.outlook import Outlook, outlook_of, outlooks
 from marrow.records import Event, Job, Night
+from marrow.summary import failures_of, summarise, throughput_of
 
 LARGEST_ID = 2**31 - 1
 """Of an INTEGER in PostgreSQL; SQLite's is larger."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+PACE_PIECES = 50
+"""The table shows how fast a job's newest pieces went; its summary, all of them."""
+FAILING_SHOWN = 5
+PIPE_WIDTH = 160
+"""Characters of a table that goes to a file, where nobody can widen the window."""
+DESCRIBE_EVERY_S = 2.0
 JobId = Annotated[int, typer.Argument(metavar="ID", max=LARGEST_ID)]
 ModelId = Annotated[str | None, typer.Option(help="m17; default: the champion.")]
 
@@ -71,28 +88,60 @@ def classify(
         job = wait_for(client, job, as_json)
     if out is not None:
         write_job_csv(client.study, job.id, out, refused, copies)
-    text = summary(job) + (f"\n{len(refused)} files refused" if refused else "")
+    text = one_line(job) + (f"\n{len(refused)} files refused" if refused else "")
     text += f"\nresults: {out}" if out is not None else ""
-    if not wait:
-        text += f"\nfollow it with `marrow follow {job.id}`"
     values = job.model_dump() | {"refused": [str(error) for error in refused]}
+    if not wait:
+        outlook = outlook_of(client.study, job, is_waking=True)
+        values |= {"outlook": outlook.model_dump()}
+        text += "".join(f"\n{line}" for line in _prospect(job, outlook))
     show(as_json, values, text)
     if refused or job.failed or job.state in {"failed", "cancelled"}:
         raise typer.Exit(REFUSED)
 
 
-def list_jobs(context: typer.Context, as_json: AsJson = False) -> None:
-    """The newest jobs and how far they are."""
-    found = session_of(context).client.jobs()
-    if as_json:
-        show(True, [job.model_dump() for job in found], "")
+def _prospect(job: Job, outlook: Outlook) -> list[str]:
+    """What a person wants to know who has just submitted a job and goes home."""
+    if job.is_finished:
+        return []
+    expected = expected_text(outlook, time.time())
+    return [
+        outlook.words,
+        *([expected] if expected else []),
+        f"follow it with `marrow follow {job.id}`",
+    ]
+
+
+def list_jobs(
+    context: typer.Context,
+    job_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", max=LARGEST_ID, help="A job's summary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The newest jobs and how they stand; with an ID, the summary of one."""
+    client = session_of(context).client
+    if job_id is not None:
+        one = summarise(client.study, job_id)
+        show(as_json, one.model_dump(), summary_text(one))
         return
-    table = Table("job", "kind", "state", "done", "failed", "of", "started")
-    for job in found:
-        started = _clock(job.started_at or job.opens_at)
-        numbers = (str(job.done), str(job.failed), str(job.total))
-        table.add_row(str(job.id), job.kind, job.state, *numbers, started)
-    Console().print(table if found else "No jobs yet")
+    found = client.jobs()
+    stands = outlooks(client.study, found)
+    if as_json:
+        rows = [one.model_dump() | {"outlook": stands[one.id].model_dump()} for one in found]
+        show(True, rows, "")
+        return
+    if not found:
+        show(False, None, "No jobs yet")
+        return
+    with client.study.database.read() as connection:
+        paces = {one.id: throughput_of(connection, one, PACE_PIECES) for one in found}
+        failing = [one for one in found if one.failed][:FAILING_SHOWN]
+        reasons = {one.id: failures_of(connection, one) for one in failing}
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width).print(jobs_table(found, stands, paces, time.time()))
+    for number, its in reasons.items():
+        show(False, None, "\n".join([f"Job {number}, failed:", *reason_lines(its)]))
 
 
 def follow(
@@ -100,11 +149,12 @@ def follow(
     job_id: JobId,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a job to its end; exit code 1 if anything in it failed."""
+    """Follow a job to its end and show what came of it; exit code 1 if anything in it failed."""
     client = session_of(context).client
     client.wake_if_waiting()
     job = wait_for(client, client.job(job_id), as_json)
-    show(as_json, job.model_dump(), summary(job))
+    one = summarise(client.study, job.id)
+    show(as_json, job.model_dump() | {"summary": one.model_dump()}, summary_text(one))
     if job.failed or job.state in {"failed", "cancelled"}:
         raise typer.Exit(REFUSED)
 
@@ -115,8 +165,15 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Ask for a job to stop."""
-    job = session_of(context).client.cancel(job_id)
-    show(as_json, job.model_dump(), f"Job {job.id} is {job.state}")
+    client = session_of(context).client
+    was_over = client.job(job_id).is_finished
+    job = client.cancel(job_id)
+    # It may also have ended just before it was asked to stop.
+    is_too_late = was_over or job.state in {"done", "failed"}
+    text = f"Job {job.id} is {job.state}"
+    if is_too_late:
+        text = f"Nothing was cancelled: job {job.id} was over already ({job.state})"
+    show(as_json, job.model_dump() | {"was_over": is_too_late}, text)
 
 
 def retry(
@@ -138,45 +195,44 @@ def wait_for(client: Client, job: Job, is_quiet: bool) -> Job:
             f"Job {job.id} waits, but no worker is installed here: "
             'pip install "napari-marrow[worker]", then `marrow follow`'
         )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(), disable=is_quiet) as progress:
-        bar = progress.add_task(f"job {job.id}: {job.state}", total=job.total, completed=job.done)
-        for event in client.follow(job.id):
-            progress.update(bar, **_progress_of(event, job.id))  # type: ignore[arg-type]
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    try:
+        with Progress(*columns, console=console(), disable=is_quiet) as progress:
+            bar = progress.add_task(
+                _line(client, job), total=job.total, completed=job.done + job.failed
+            )
+            described = time.monotonic()
+            for event in client.follow(job.id, after=job.last_seq):
+                progress.update(bar, completed=_counted(event))
+                is_due = time.monotonic() - described > DESCRIBE_EVERY_S
+                if not is_quiet and (event.kind != "piece" or is_due):
+                    progress.update(bar, description=_line(client, client.job(job.id), event))
+                    described = time.monotonic()
+    except KeyboardInterrupt:
+        print(  # noqa: T201
+            f"Job {job.id} goes on; follow it with `marrow follow {job.id}`", file=sys.stderr
+        )
+        raise typer.Exit(INTERRUPTED) from None
     return client.job(job.id)
 
 
-def _progress_of(event: Event, job_id: int) -> dict[str, object]:
-    payload = event.payload
+def _counted(event: Event) -> int | None:
+    """Smears or epochs that are over by this event; None if it does not say."""
     if event.kind == "piece":
-        return {"completed": payload["done"] + payload["failed"]}
-    if event.kind == "epoch":
-        figures = f"loss {payload['loss']:.3f}" if "loss" in payload else ""
-        return {
-            "completed": payload["done"],
-            "description": f"job {job_id}: epoch {payload['epoch']} {figures}",
-        }
-    if event.kind == "state":
-        return {"description": f"job {job_id}: {payload['state']}"}
-    return {}
+        return int(event.payload["done"] + event.payload["failed"])
+    return int(event.payload["done"]) if event.kind == "epoch" else None
 
 
-def summary(job: Job) -> str:
-    """One line for a person: what the job is, and what came of it."""
-    unit = "smears" if job.kind == "classify" else "epochs"
-    text = f"Job {job.id} is {job.state}: {job.done} of {job.total} {unit}"
-    if job.failed:
-        text += f", {job.failed} failed"
-    if job.opens_at is not None and not job.is_finished:
-        text += f", opens {_clock(job.opens_at)}"
-    if job.error:
-        text += f" ({job.error})"
-    return text
+def _line(client: Client, job: Job, event: Event | None = None) -> str:
+    """How a job stands and when it is expected to be over, in one line."""
+    outlook = outlook_of(client.study, job, is_waking=True)
+    parts = [f"job {job.id}: {outlook.words}"]
+    if event is not None and event.kind == "epoch":
+        loss = event.payload.get("loss")
+        parts.append(f"epoch {event.payload['epoch']}" + (f", loss {loss:.3f}" if loss else ""))
+    if outlook.ends_at is not None:
+        parts.append(expected_text(outlook, time.time()))
+    return "; ".join(parts)
 
 
 def model_number(text: str | None) -> int | None:
@@ -195,7 +251,3 @@ def local_zone() -> str:
     if not name:
         raise typer.BadParameter("this machine's time zone is not known: give --zone Europe/Berlin")
     return name
-
-
-def _clock(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at).strftime("%d %b %H:%M")

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from marrow.cli import REFUSED, AsJson, session_of, show
 from marrow.doctor import Finding, examine
@@ -21,11 +19,10 @@ def register(app: typer.Typer) -> None:
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Look at the installation and the study; exit code 1 if anything needs a hand."""
-    findings = examine(session_of(context).settings)
-    if as_json:
-        show(True, [finding._asdict() for finding in findings], "")
-    else:
-        Console().print(_table(findings))
+    session = session_of(context)
+    findings = examine(lambda: session.settings)
+    text = "\n".join(map(_line, findings))
+    show(as_json, [finding._asdict() for finding in findings], text)
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(REFUSED)
 
@@ -40,8 +37,7 @@ def demo(
     run_demo(folder.absolute(), patients)
 
 
-def _table(findings: list[Finding]) -> Table:
-    table = Table("", "what", "found", "remedy")
-    for finding in findings:
-        table.add_row("ok" if finding.is_well else "!!", *finding[1:])
-    return table
+def _line(finding: Finding) -> str:
+    mark = "ok" if finding.is_well else "!!"
+    remedy = f" -> {finding.remedy}" if finding.remedy else ""
+    return f"{mark} {finding.what:<22} {finding.found}{remedy}"

@@ -51,6 +51,16 @@ def test_reads_the_very_pixels_of_a_lossless_field(tmp_path, suffix):
         np.testing.assert_array_equal(smear.read(0, 5, 7, 11, 13), picture()[5:16, 7:20])
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK"])
+def test_a_field_of_several_bands_has_the_pixels_that_pillow_reads_at_once(tmp_path, mode):
+    path = tmp_path / ("field.jpg" if mode == "CMYK" else "field.png")
+    image = Image.fromarray(picture(300, 40)).convert(mode)
+    image.save(path)
+
+    with open_smear(path) as smear, Image.open(path) as at_once:
+        np.testing.assert_array_equal(smear.whole(), np.asarray(at_once.convert("RGB")))
+
+
 def test_tells_the_form_by_content_not_by_name(tmp_path):
     path = tmp_path / "field.tif"
     Image.fromarray(picture()).save(path, format="PNG")

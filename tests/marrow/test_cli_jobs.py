@@ -1,0 +1,162 @@
+"""`marrow jobs`, `follow` and `cancel` as a person meets them, without any worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from marrow.catalogue import jobs
+from marrow.catalogue.schema import job_smear, piece
+from marrow.records import Job, ModelRecord
+from marrow.study import Study
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+COMMAND = [sys.executable, "-m", "marrow", "--home"]
+
+
+def marrow(study: Study, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, str(study.settings.home), *arguments]
+    # A database that is named makes it a lab: no agent is started for a test.
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, timeout=60, env=lab(study)
+    )
+
+
+def lab(study: Study) -> dict[str, str]:
+    return {**os.environ, "MARROW_DATABASE": study.settings.database_url}
+
+
+@pytest.fixture
+def study(make_study: Callable[..., Study]) -> Study:
+    return make_study()
+
+
+@pytest.fixture
+def submit(
+    study: Study,
+    add_smears: Callable[..., list[int]],
+    add_model: Callable[[Study], ModelRecord],
+) -> Callable[[int], Job]:
+    model = add_model(study)
+
+    def make(count: int) -> Job:
+        ids = add_smears(study, count)
+        with study.database.write() as connection:
+            at = study.database.now(connection)
+            return jobs.submit_classify(connection, at, model, ids)
+
+    return make
+
+
+def finish(study: Study, job: Job, error: str) -> None:
+    """End a job all of whose smears failed."""
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        mine = job_smear.c.job_id == job.id
+        connection.execute(update(job_smear).where(mine).values(error=error))
+        connection.execute(
+            update(piece)
+            .where(piece.c.job_id == job.id)
+            .values(state="done", attempt=1, started_at=at - 10, finished_at=at)
+        )
+        jobs.set_state(connection, at - 10, job.id, "running")
+        table = jobs.job
+        connection.execute(update(table).where(table.c.id == job.id).values(failed=job.total))
+        jobs.close_if_over(connection, at, job.id)
+
+
+def test_jobs_tells_what_each_waits_for_and_why_smears_failed(
+    study: Study, submit: Callable[[int], Job]
+) -> None:
+    failed, waiting = submit(4), submit(3)
+    finish(study, failed, "0.png: not there [root 'local']")
+    done = marrow(study, "jobs")
+    assert done.returncode == 0, done.stderr
+    assert "waits: no worker is alive; start `marrow worker`" in done.stdout
+    assert "done, 4 failed" in done.stdout
+    assert "4 x not there [root 'local']" in done.stdout
+    listed = json.loads(marrow(study, "jobs", "--json").stdout)
+    assert [one["id"] for one in listed] == [waiting.id, failed.id]
+    assert listed[0]["outlook"]["reason"] == "no worker is alive"
+
+
+def test_a_job_s_summary_comes_as_text_and_as_json(
+    study: Study, submit: Callable[[int], Job]
+) -> None:
+    job = submit(4)
+    finish(study, job, "0.png: not there")
+    text = marrow(study, "jobs", str(job.id))
+    assert text.returncode == 0, text.stderr
+    assert text.stdout.startswith(f"Job {job.id}: classify 4 smears with m1; done, 4 failed\n")
+    summary = json.loads(marrow(study, "jobs", str(job.id), "--json").stdout)
+    assert summary["failed"] == [{"reason": "not there", "count": 4}]
+    assert summary["throughput"]["n"] == 4
+    followed = marrow(study, "follow", str(job.id))
+    assert followed.returncode == 1  # something in it failed
+    assert followed.stdout == text.stdout
+
+
+def test_an_unknown_job_has_no_summary(study: Study) -> None:
+    done = marrow(study, "jobs", "7")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "marrow: There is no job 7: `marrow jobs` lists them\n"
+
+
+def test_cancel_of_a_job_that_is_over_cancels_nothing(
+    study: Study, submit: Callable[[int], Job]
+) -> None:
+    waiting, over = submit(3), submit(3)
+    finish(study, over, "x.png: not there")
+    assert marrow(study, "cancel", str(waiting.id)).stdout == f"Job {waiting.id} is cancelled\n"
+    for job, state in ((waiting, "cancelled"), (over, "done")):
+        told = marrow(study, "cancel", str(job.id))
+        assert told.returncode == 0
+        assert told.stdout == (f"Nothing was cancelled: job {job.id} was over already ({state})\n")
+    assert json.loads(marrow(study, "cancel", str(over.id), "--json").stdout)["was_over"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
+def test_an_interrupted_follow_leaves_the_job_and_says_so(
+    study: Study, submit: Callable[[int], Job]
+) -> None:
+    job = submit(3)
+    command = [*COMMAND, str(study.settings.home), "follow", str(job.id)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=lab(study), stderr=subprocess.PIPE, text=True
+    ) as following:
+        try:
+            wait_until_interruptible(following.pid, study)
+            following.send_signal(signal.SIGINT)
+            told = following.communicate(timeout=30)[1]
+        finally:
+            following.kill()
+    assert following.returncode == 130
+    assert told.strip().splitlines()[-1] == (
+        f"Job {job.id} goes on; follow it with `marrow follow {job.id}`"
+    )
+    assert "Traceback" not in told
+    with study.database.read() as connection:
+        assert jobs.get(connection, job.id).state == "waiting"
+
+
+def wait_until_interruptible(pid: int, study: Study) -> None:
+    """Until the process has the catalogue open, twice over: it looks for events by then."""
+    catalogue = (study.settings.home / "catalogue.sqlite").resolve()
+    until = time.monotonic() + 30
+    since = None
+    while since is None or time.monotonic() < since + 1.5:
+        assert time.monotonic() < until, "the follower did not open the catalogue"
+        files = {one.resolve() for one in Path(f"/proc/{pid}/fd").iterdir() if one.exists()}
+        if since is None and catalogue in files:
+            since = time.monotonic()
+        time.sleep(0.05)
