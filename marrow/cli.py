@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from marrow.catalogue.database import first_line
 from marrow.client import Client
-from marrow.errors import MarrowError
+from marrow.errors import MarrowError, printable
 from marrow.schemes import first_fault
 from marrow.settings import Settings
 from marrow.study import Study
@@ -57,8 +57,17 @@ def session_of(context: typer.Context) -> Session:
 
 
 def show(as_json: bool, value: Any, text: str) -> None:
-    """Print `value` as JSON, or `text` for a person."""
-    print(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)  # noqa: T201
+    """Print `value` as JSON, or `text` for a person.
+
+    Names of files come from outside: what would steer the terminal is written out, and a name
+    that is no Unicode is printed by its escapes, which JSON has too.
+    """
+    if as_json:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = text.encode("utf-8", "backslashreplace").decode()
+    else:
+        text = "\n".join(printable(line) for line in text.split("\n"))
+    print(text)  # noqa: T201
 
 
 def console() -> Console:
@@ -96,13 +105,14 @@ def main() -> None:
     try:
         build()()
     except MarrowError as error:
-        print(f"marrow: {error}", file=sys.stderr)  # noqa: T201
+        print(f"marrow: {printable(str(error))}", file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None
     except ValidationError as error:
-        print(f"marrow: {first_fault(error)}", file=sys.stderr)  # noqa: T201
+        print(f"marrow: {printable(first_fault(error))}", file=sys.stderr)  # noqa: T201
         raise SystemExit(WRONG_USAGE) from None
     except DBAPIError as error:
-        print(f"marrow: the study's database failed: {first_line(error)}", file=sys.stderr)  # noqa: T201
+        said = printable(first_line(error))
+        print(f"marrow: the study's database failed: {said}", file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

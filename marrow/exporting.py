@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,15 +17,20 @@ from marrow.study import Study
 
 NOTICE = "research use only"
 
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""How a text begins that a spreadsheet would run; full-width signs count, blanks are skipped."""
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
 def harmless(text: str) -> str:
     """The text, with an apostrophe before it where a spreadsheet would run it as a formula.
 
+    A number with a sign stays a number.
+
     Source: OWASP, CSV Injection.
     """
-    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
+    is_formula = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text
 
 
 def write_job_csv(
@@ -116,7 +122,8 @@ def _sha256(path: Path) -> str:
 
 def _write(target: Path, scheme: Scheme, lines: Iterable[dict[str, str]]) -> None:
     try:
-        with target.open("w", encoding="utf-8", newline="") as file:
+        # A file's name may be no Unicode: it is then written by its escapes.
+        with target.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.DictWriter(file, result_columns(scheme), restval="")
             writer.writeheader()
             writer.writerows(_noticed(lines))

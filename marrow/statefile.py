@@ -23,6 +23,12 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+def private_file(path: Path) -> None:
+    """Make the file, if need be, and let only this user read and write it (0600)."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    path.chmod(0o600)  # one that was there keeps its mode otherwise
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file as a whole, so that a reader sees the old or the new text (mode 0600)."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -94,7 +100,7 @@ def private_log(log: Path, longest_bytes: int = LONGEST_LOG_BYTES) -> int:
     """Put a long log aside as .1, make it private (0600), and give back its length in bytes."""
     if log.exists() and log.stat().st_size > longest_bytes:
         log.replace(log.with_name(f"{log.name}.1"))
-    os.close(os.open(log, os.O_WRONLY | os.O_CREAT, 0o600))
+    private_file(log)
     return log.stat().st_size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from time import time
 
@@ -17,7 +18,9 @@ from marrow.errors import BadSettings, NoStudy, UnreachableSmear
 from marrow.records import Smear
 from marrow.schemes import Scheme
 from marrow.settings import LOCAL_ROOT, STORE_ROOT, Settings
+from marrow.statefile import private_file, private_folder
 
+CATALOGUE = "catalogue.sqlite"
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afpfs"}
 
 
@@ -40,9 +43,7 @@ class Study:
         BadSettings
             If the home cannot hold one.
         """
-        _make_private(settings.home)
-        if settings.database is None:
-            refuse_network_file_system(settings.home)
+        _make_private(settings)
         database = _connect(settings, clock)
         migrate(database)
         with database.write() as connection:
@@ -62,8 +63,10 @@ class Study:
         NoStudy
             If there is none, or one of another version.
         """
-        if settings.database is None and not (settings.home / "catalogue.sqlite").exists():
+        if settings.database is None and not (settings.home / CATALOGUE).exists():
             raise NoStudy(f"There is no study in {settings.home}: make one with `marrow init`")
+        if settings.database is None:
+            _close_to_others(settings.home)
         database = _connect(settings, clock)
         require_current(database)
         with database.read() as connection:
@@ -140,11 +143,29 @@ def _connect(settings: Settings, clock: Callable[[], float]) -> Database:
     return database
 
 
-def _make_private(home: Path) -> None:
+def _make_private(settings: Settings) -> None:
+    """Make the home (0700), and in it what others must not read, whatever the umask.
+
+    A home that is there keeps its mode: people share folders on purpose. Our files in it do not.
+    """
+    home = settings.home
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if settings.database is None:
+            refuse_network_file_system(home)
+            private_file(home / CATALOGUE)
+        if settings.store is None:
+            private_folder(settings.store_folder)
     except OSError as error:
         raise BadSettings(f"{home} cannot be a home: {error.strerror}") from error
+
+
+def _close_to_others(home: Path) -> None:
+    """Take others' rights from a catalogue, its log and its index: a copy may have brought them."""
+    for suffix in ("", "-wal", "-shm"):
+        # Another user's file, or one that has just gone: SQLite tells what matters.
+        with suppress(OSError):
+            (home / f"{CATALOGUE}{suffix}").chmod(0o600)
 
 
 def refuse_network_file_system(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -31,6 +32,14 @@ MAX_HEADER_BYTES = 8 * 1024**2
 training state has three times that, and its facts."""
 
 _FACTS = "facts"
+_METADATA = "__metadata__"
+_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64"), 8),
+}
+"""Per number of each type of safetensors."""
 
 
 class ModelCard(Record):
@@ -87,7 +96,7 @@ def load_model(folder: Path, sha256: str | None = None) -> tuple[MultiHeadNetwor
     Raises
     ------
     BadModel
-        If a file is missing, altered, too large, or does not fit the card.
+        If a file is missing, altered, too large, not finite, or does not fit the card.
     """
     card = _read_card(folder / CARD_NAME)
     path = folder / WEIGHTS_NAME
@@ -101,6 +110,9 @@ def load_model(folder: Path, sha256: str | None = None) -> tuple[MultiHeadNetwor
         network = build_network(card.backbone, card.scheme, card.training.dropout, seed=0)
     _check_tensors(path, network.state_dict())
     tensors = _read_checked(path, card.weights_sha256)[0]
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise BadModel(f"{path}: {broken[0]} holds NaN or infinity; train or copy the model again")
     network.load_state_dict(tensors, assign=True)
     return network.eval(), card
 
@@ -129,7 +141,10 @@ def load_state(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[s
     """
     _read_header(path)
     tensors, metadata = _read_checked(path, sha256)
-    facts = json.loads(metadata.get(_FACTS, "null"))
+    try:
+        facts = json.loads(metadata.get(_FACTS, "null"))
+    except (ValueError, RecursionError) as error:
+        raise BadModel(f"{path}: no training state (its facts cannot be read)") from error
     if not isinstance(facts, dict):
         raise BadModel(f"{path}: no training state (it holds no facts)")
     return tensors, facts
@@ -143,6 +158,7 @@ def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _read_card(path: Path) -> ModelCard:
+    _require_file(path)
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise BadModel(f"{path}: larger than {MAX_CARD_BYTES} bytes, which is no model card")
@@ -156,33 +172,50 @@ def _read_card(path: Path) -> ModelCard:
     return card
 
 
+def _require_file(path: Path) -> None:
+    """Raise BadModel for what would block or never end when it is read: a pipe, a device."""
+    if path.exists() and not path.is_file():
+        raise BadModel(f"{path}: no file; train or copy the model again")
+
+
 def _read_header(path: Path) -> dict[str, Any]:
     """The header of a safetensors file, once its declared sizes agree with the file's."""
+    _require_file(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
                 raise BadModel(f"{path}: no safetensors file (it declares {length} header bytes)")
-            header = json.loads(file.read(length))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+            header = dict(json.loads(file.read(length)))
+        held = sum(_bytes_of(entry) for name, entry in header.items() if name != _METADATA)
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, BadModel):
             raise
         raise BadModel(f"{path}: no safetensors file (its header cannot be read)") from error
-    if max(ends, default=0) != size - 8 - length:
+    if held != size - 8 - length:
         raise BadModel(
-            f"{path}: declares {max(ends, default=0)} bytes of tensors and has {size - 8 - length}"
+            f"{path}: declares {held} bytes of tensors and has {size - 8 - length}; "
+            "train or copy the model again"
         )
-    return dict(header)
+    return header
+
+
+def _bytes_of(entry: dict[str, Any]) -> int:
+    """How many bytes a tensor of this entry has; ValueError where shape and offsets disagree."""
+    begin, end = entry["data_offsets"]
+    needed = math.prod(entry["shape"]) * _BYTES[entry["dtype"]]
+    if not 0 <= begin <= end or end - begin != needed:
+        raise ValueError("a tensor's shape and its offsets disagree")
+    return int(needed)
 
 
 def _check_tensors(path: Path, wanted: Mapping[str, torch.Tensor]) -> None:
     """Raise BadModel unless the file declares exactly these names, types and shapes."""
     header = _read_header(path)
-    header.pop("__metadata__", None)
+    header.pop(_METADATA, None)
     faults = [f"missing {name}" for name in wanted if name not in header]
     faults += [f"unexpected {name}" for name in header if name not in wanted]
     for name in wanted.keys() & header.keys():
@@ -197,20 +230,24 @@ def _check_tensors(path: Path, wanted: Mapping[str, torch.Tensor]) -> None:
 
 
 def _read_checked(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata, read once, of a file with that SHA-256."""
+    """Tensors and metadata of a file with that SHA-256; another one is never held in memory."""
     try:
-        stored = path.read_bytes()
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != sha256:
+                raise BadModel(
+                    f"{path}: SHA-256 is {found}, wanted {sha256}; it was altered or cut short"
+                )
+            file.seek(0)
+            stored = file.read()
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror})") from error
-    found = hashlib.sha256(stored).hexdigest()
-    if found != sha256:
-        raise BadModel(f"{path}: SHA-256 is {found}, wanted {sha256}; it was altered or cut short")
     try:
         tensors = safetensors.torch.load(stored)
     except safetensors.SafetensorError as error:
         raise BadModel(f"{path}: no safetensors file ({error})") from error
     length = int.from_bytes(stored[:8], "little")
-    return tensors, json.loads(stored[8 : 8 + length]).get("__metadata__", {})
+    return tensors, json.loads(stored[8 : 8 + length]).get(_METADATA, {})
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,6 @@ _CLASSIFIER = re.compile(r"^(fc|classifier|heads)\.")
 _COUNTER = "num_batches_tracked"
 
 _UNREADABLE = (
-    pickle.UnpicklingError,
     safetensors.SafetensorError,
     ArithmeticError,
     AssertionError,
@@ -44,6 +44,7 @@ _UNREADABLE = (
     TypeError,
     ValueError,
     struct.error,
+    zipfile.BadZipFile,
 )
 """What torch.load and safetensors raise on files that are damaged or of another kind."""
 
@@ -138,7 +139,14 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             stored = safetensors.torch.load_file(path)
         else:
+            _refuse_packed(path)
             stored = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch's own words tell how to run what is in the file.
+        raise BadModel(
+            f"{path.name}: no plain state dict (it holds more than tensors, and is not opened); "
+            "save it with torch.save(network.state_dict()) or as .safetensors"
+        ) from error
     except _UNREADABLE as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise BadModel(
@@ -151,6 +159,15 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     ):
         raise BadModel(f"{path.name}: holds {type(stored).__name__}, wanted names and tensors")
     return {_today(name): tensor for name, tensor in stored.items()}
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise ValueError for an archive that unfolds to more than it is: torch never packs."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            held = sum(entry.file_size for entry in archive.infolist())
+        if held > path.stat().st_size:
+            raise ValueError(f"it unfolds to {held} bytes and has {path.stat().st_size}")
 
 
 def _today(name: str) -> str:

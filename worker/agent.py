@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -101,6 +102,7 @@ def run_agent(settings: Settings, roles: Sequence[Role] | None = None) -> int:
         )
     if not (settings.home / "catalogue.sqlite").exists():
         raise NoStudy(f"There is no study in {settings.home}: make one with `marrow init`")
+    os.umask(0o077)  # whatever it and its children make is this user's alone
     lock = _take_lock(settings)
     if lock is None:
         sys.stderr.write(f"An agent already runs for {settings.home}\n")

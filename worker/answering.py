@@ -6,14 +6,15 @@ from sqlalchemy import select
 
 from marrow.catalogue import jobs, models, regions, smears
 from marrow.catalogue.schema import job_smear
-from marrow.errors import MarrowError
+from marrow.errors import BadModel, MarrowError
 from marrow.records import Claim, ClassifySpec, ModelRecord, Outcome, Region, Smear
+from marrow.settings import STORE_ROOT
 from marrow.study import Study
 from training.checkpoints import load_model
 from worker import claims
 from worker.classify import Classifier, Request
 from worker.provenance import provenance
-from worker.work import Check, Patiently
+from worker.work import Check, Patiently, require_in_sight
 
 
 class Answering:
@@ -72,6 +73,10 @@ class Answering:
         """The model, loaded once and kept until another one is asked for."""
         if self._loaded is None or self._loaded[0] != model.sha256:
             self._loaded = None  # frees the old one's memory first
-            network, card = load_model(self._study.store / model.path, model.sha256)
+            folder = self._study.path_in(STORE_ROOT, model.path)
+            if folder is None:
+                raise BadModel(f"{model.name} names a folder outside of the store: import it again")
+            require_in_sight(self._study.store, model.path)
+            network, card = load_model(folder, model.sha256)
             self._loaded = (model.sha256, Classifier(network, card, self._device))
         return self._loaded[1]
