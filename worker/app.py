@@ -71,6 +71,7 @@ def _run_celery(study: Study, bench: Bench, stopping: threading.Event, broker_ur
     worker_shutting_down.connect(on_shutdown)
     app.worker_main(
         [
+            "--quiet",  # no banner
             "worker",
             "--pool=solo",  # CUDA must not be touched before a fork
             f"--queues={','.join(QUEUES)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import threading
@@ -13,7 +14,7 @@ from typing import Self
 from marrow.errors import Cancelled, LeaseLost
 from marrow.records import Claim
 from marrow.study import Study
-from worker.claims import HEARTBEAT_S, is_cancelled, renew
+from worker.claims import HEARTBEAT_S, LEASE_S, is_cancelled, renew
 from worker.patience import NO_ANSWER
 
 STALLED_S = 120.0
@@ -22,6 +23,8 @@ LOOK_EVERY_S = 0.2
 """How often `check` asks the database for a cancel, however small the batches."""
 STUCK_EXIT = 75
 """Exit code of a worker that ends itself because a piece hangs; its supervisor starts anew."""
+_STDERR = 2
+"""The log of a worker, whatever `sys.stderr` has become."""
 
 log = logging.getLogger(__name__)
 
@@ -106,20 +109,34 @@ class Lease:
         self._progress = self._clock()
 
     def beat_once(self) -> bool:
-        """One heartbeat; False when there is nothing more to beat for."""
+        """One heartbeat; False when this worker had to be ended.
+
+        A lease that is lost is renewed no more, but a thread may hang after that, too.
+        """
         stalled_s = self._clock() - self._progress
         if stalled_s > self._stalled_s:
             log.error("No progress for %.0f s: this worker ends itself", stalled_s)
             self._on_stuck(self._held)
             return False
+        if self._is_lost:
+            return True
         try:
             self._is_lost = not renew(self._study, self._held)
         except NO_ANSWER as error:
             # The database may be back before the lease runs out; if not, the fence decides.
             log.warning("A heartbeat failed (%s)", type(error.orig).__name__)
-        return not self._is_lost
+        return True
 
     def _beat(self) -> None:
-        while not self._done.wait(min(HEARTBEAT_S, self._stalled_s / 2)):
-            if not self.beat_once():
-                return
+        """Beat until the piece has ended.
+
+        A decoder that hangs may hold Python's lock, and then this thread never wakes. So a
+        watchdog that needs no lock ends the process. It rests while the database is asked: a
+        heartbeat that has to wait there is no hang.
+        """
+        is_over = False
+        while not is_over:
+            faulthandler.dump_traceback_later(self._stalled_s + LEASE_S, exit=True, file=_STDERR)
+            is_over = self._done.wait(min(HEARTBEAT_S, self._stalled_s / 2))
+            faulthandler.cancel_dump_traceback_later()
+            is_over = is_over or not self.beat_once()

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from marrow.catalogue.database import first_line
+
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 
@@ -49,7 +51,7 @@ def until_stored(
         try:
             return store()
         except NO_ANSWER as error:
-            log.warning("The database takes nothing (%s); trying again", type(error.orig).__name__)
+            log.warning("The database takes nothing (%s); trying again", first_line(error))
             on_wait()
             if stopping.wait(pause_s):
                 raise

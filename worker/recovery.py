@@ -72,7 +72,7 @@ def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> in
         ).rowcount:
             taken += 1
             current = row_of(connection, row.job_id, row.number)
-            reason = f"the worker died {count} times while it had this"
+            reason = f"the worker died {count} times while it had this: a file may be damaged"
             again_or_fail(connection, at, current, count >= MAX_LOST_LEASES, reason)
     return taken
 

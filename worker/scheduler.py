@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 from sqlalchemy import delete, select, text, update
@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from marrow.catalogue import jobs
 from marrow.catalogue.schema import job, worker
 from marrow.errors import MarrowError
-from marrow.records import FINISHED, Night
+from marrow.records import Night
 from marrow.study import Study
 from marrow.windows import opening
 from worker.recovery import recover_expired
@@ -36,7 +36,7 @@ def tick(study: Study) -> None:
     with study.database.read() as connection:
         at = study.database.now(connection)
         is_cancelling = job.c.state == "cancelling"
-        is_over = job.c.state.not_in(FINISHED) & (job.c.closes_at <= at)
+        is_over = job.c.state.in_(("waiting", "running")) & (job.c.closes_at <= at)
         due = connection.execute(select(job.c.id).where(is_cancelling | is_over)).first()
     if due is None:
         return
@@ -46,10 +46,10 @@ def tick(study: Study) -> None:
             jobs.close_if_over(connection, at, job_id)
         for row in connection.execute(select(job.c.id, job.c.night).where(is_over)).all():
             opens_at, closes_at = opening(Night.model_validate(row.night), at)
-            connection.execute(
-                update(job).where(job.c.id == row.id).values(opens_at=opens_at, closes_at=closes_at)
-            )
-            jobs.append_event(connection, at, row.id, "note", {"text": "waits for the next night"})
+            again = update(job).where(job.c.id == row.id, is_over)
+            if connection.execute(again.values(opens_at=opens_at, closes_at=closes_at)).rowcount:
+                note = {"text": "waits for the next night"}
+                jobs.append_event(connection, at, row.id, "note", note)
 
 
 def run(study: Study, wake: Callable[[], object], stop: threading.Event) -> None:
@@ -83,22 +83,34 @@ def _forget_workers(study: Study) -> None:
 @contextmanager
 def _alone(study: Study, stop: threading.Event) -> Iterator[bool]:
     """Wait until this is the only scheduler of the study; False if stopped before that."""
-    if study.database.is_sqlite:
-        lock = FileLock(study.settings.home / "scheduler.lock")
-        while not stop.is_set():
-            try:
-                with lock.acquire(timeout=EVERY_S):
-                    yield True
+    with _lock_of(study) as is_taken:
+        if not is_taken():
+            log.info("another scheduler works; this one waits for its end")
+            while not is_taken():
+                if stop.wait(EVERY_S):
+                    yield False
                     return
-            except Timeout:
-                continue
-        yield False
+        yield True
+
+
+@contextmanager
+def _lock_of(study: Study) -> Iterator[Callable[[], bool]]:
+    """Something that tries to take the lock of the one scheduler; given back at the end."""
+    if study.database.is_sqlite:
+        lock = FileLock(study.settings.home / "scheduler.lock", mode=0o600, blocking=False)
+
+        def is_taken() -> bool:
+            with suppress(Timeout):
+                lock.acquire()
+            return lock.is_locked
+
+        try:
+            yield is_taken
+        finally:
+            lock.release()
         return
     with study.database.engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()  # closed at the end, and not pooled: the lock ends with it
         ask = text("SELECT pg_try_advisory_lock(:key)")
-        while not connection.execute(ask, {"key": _LOCK_KEY}).scalar_one():
-            if stop.wait(EVERY_S):
-                yield False
-                return
-        yield True
+        yield lambda: bool(connection.execute(ask, {"key": _LOCK_KEY}).scalar_one())

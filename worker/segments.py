@@ -14,7 +14,7 @@ from training.fit import SegmentEnd, run_segment
 from worker import claims
 from worker.cohort import cohort_of
 from worker.patience import NO_ANSWER
-from worker.work import Check, Patiently
+from worker.work import Check, Patiently, require_in_sight
 
 YIELD_LOOK_S = 0.5
 """How often a training segment looks whether a person waits."""
@@ -33,6 +33,8 @@ class Training:
         with self._study.database.read() as connection:
             spec = SweepSpec.model_validate(jobs.get(connection, held.job_id).spec)
         run = spec.runs[payload.run]
+        if payload.checkpoint is not None:
+            require_in_sight(self._study.store, payload.checkpoint.path)
         cohort = cohort_of(self._study, run, is_begun=payload.checkpoint is not None)
         run_folder = f"runs/j{held.job_id}-r{payload.run}"
         check()

@@ -341,6 +341,15 @@ def test_a_cancellation_within_a_slide_stops_it(network, tmp_path):
     assert not decoding_threads()
 
 
+def test_one_setting_bounds_the_threads_of_torch_and_those_that_decode(network):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert Classifier(network, card(), "cpu").threads == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_auto_chooses_the_gpu_where_there_is_one(network):
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert Classifier(network, card()).device.type == expected

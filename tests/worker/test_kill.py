@@ -1,4 +1,7 @@
-"""kill -9 of the worker and of the broker in the middle of a job: nothing lost, nothing twice."""
+"""kill -9 of a real worker and of the broker in the middle of a job: nothing lost or twice.
+
+With the real agent and a real model; `tests/chaos` does worse to workers that are stubs.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from marrow.client import Client
 from marrow.records import ModelRecord
 from marrow.statefile import read_state
 from marrow.study import Study
+from tests.chaos.freezing import live_workers
 
 PIECES, FIELDS = 40, 16
 
@@ -37,10 +41,8 @@ def study(make_study: Callable[..., Study]) -> Iterator[Study]:
 
 
 def kill_worker(study: Study) -> int:
-    """Kill -9 the agent's worker; returns its pid."""
-    state = read_state(study.settings.agent_folder / "agent.json")
-    assert state is not None
-    pid = int(state["children"]["worker-0"]["pid"])
+    """Kill -9 the worker that holds the seat: the one that is announced; returns its pid."""
+    (pid,) = live_workers(Client(study))
     os.kill(pid, signal.SIGKILL)
     return pid
 
