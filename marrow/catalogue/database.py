@@ -14,6 +14,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from marrow.errors import BadSettings
 
 BUSY_TIMEOUT_S = 30
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536")
+"""Of SQLite. 64 MB of cache hold the indexes that the pages of a million results are read from."""
 _NO_DEAD_HOST_HOLDS_A_LOCK = (
     "-c idle_in_transaction_session_timeout=60s "
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
@@ -111,7 +113,7 @@ def _sqlite_engine(url: Any) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import torch
 
+from tests.bench.catalogue import catalogue
 from tests.bench.figures import Figure, table
 from tests.bench.material import write_fields
 from tests.bench.path import latency, throughput
 from tests.bench.workers import two_workers
 
-PARTS = ("engine", "latency", "workers")
+PARTS = ("engine", "latency", "workers", "catalogue")
 
 
 def main() -> int:
@@ -58,6 +59,8 @@ def _measure(part: str, folder: Path, is_quick: bool) -> list[Figure]:
         rounds = 7 if is_quick else 31
         fields = write_fields(folder / "fields", 8 * (rounds + 1))
         return latency(folder / "home", fields, rounds)
+    if part == "catalogue":
+        return catalogue(folder / "home", 100_000 if is_quick else 1_000_000)
     rounds = 1 if is_quick else 3
     fields = write_fields(folder / "fields", 64 * (rounds + 1))
     return two_workers(folder, fields, rounds)
