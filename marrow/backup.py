@@ -69,7 +69,9 @@ def write_backup(
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ExitStack() as stack:
-            folder = stack.enter_context(TemporaryDirectory(prefix=".backup-", dir=home))
+            folder = stack.enter_context(
+                TemporaryDirectory(prefix=".backup-", suffix=".part", dir=home)
+            )
             moment = _take_moment(study, Path(folder), stack)
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:

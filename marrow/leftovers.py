@@ -9,20 +9,22 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, update
 
 from marrow.catalogue import jobs
 from marrow.catalogue.locks import lock_job
+from marrow.catalogue.schema import piece
 from marrow.catalogue.upkeep import DAY_S
 from marrow.errors import NotFound
+from marrow.records import SegmentPayload
 from marrow.study import Study
 
 RUNS, FEATURES = "runs", "features"
-_RUN = re.compile(r"j(\d{1,9})-r\d+")
+_RUN = re.compile(r"j(\d{1,9})-r(\d{1,6})")
 _PART_DAYS = 1.0
 """Nobody writes a file for so long."""
 
@@ -36,6 +38,8 @@ class Leftover(NamedTuple):
     why: str
     job_id: int | None = None
     """Whose checkpoints these are."""
+    run: int = 0
+    """Of that job."""
 
 
 def find(study: Study, older_than_days: float, now: float) -> list[Leftover]:
@@ -52,7 +56,8 @@ def find(study: Study, older_than_days: float, now: float) -> list[Leftover]:
     return [
         *_runs(study, older_than_days),
         *_features(study.store, now - older_than_days * DAY_S),
-        *_parts(study.store, now - _PART_DAYS * DAY_S),
+        *_parts(study.store.rglob(".*.part"), now - _PART_DAYS * DAY_S),
+        *_parts(study.settings.home.glob(".*.part"), now - _PART_DAYS * DAY_S),
     ]
 
 
@@ -70,7 +75,22 @@ def remove(study: Study, found: Leftover, older_than_days: float) -> bool:
             found.path.rename(aside)
         except OSError:
             return False
+        _begin_anew(connection, found.job_id, found.run)
     return _delete(aside)
+
+
+def _begin_anew(connection: Connection, job_id: int, run: int) -> None:
+    """Let the ledger forget the checkpoint: a retry of this run begins at its beginning."""
+    ended = connection.execute(
+        select(piece.c.number, piece.c.payload).where(
+            piece.c.job_id == job_id, piece.c.state.in_(("failed", "cancelled"))
+        )
+    )
+    first = SegmentPayload(run=run, segment=0).model_dump(mode="json")
+    for row in ended.all():
+        if row.payload is not None and row.payload["run"] == run:
+            same = piece.c.job_id == job_id, piece.c.number == row.number
+            connection.execute(update(piece).where(*same).values(payload=first))
 
 
 def _runs(study: Study, older_than_days: float) -> Iterator[Leftover]:
@@ -82,7 +102,7 @@ def _runs(study: Study, older_than_days: float) -> Iterator[Leftover]:
         with study.database.read() as connection:
             why = _why_over(study, connection, job_id, older_than_days)
         if why is not None:
-            yield Leftover(folder, _size(folder), why, job_id)
+            yield Leftover(folder, _size(folder), why, job_id, int(match.group(2)))
 
 
 def _why_over(study: Study, connection: Connection, job_id: int, days: float) -> str | None:
@@ -90,6 +110,8 @@ def _why_over(study: Study, connection: Connection, job_id: int, days: float) ->
     try:
         job = jobs.get(connection, job_id)
     except NotFound:
+        return None
+    if job.kind != "sweep":  # another study's folder: the store is shared
         return None
     if job.state == "done":
         return f"checkpoints of job {job_id}, whose models are stored"
@@ -105,8 +127,8 @@ def _features(store: Path, before: float) -> Iterator[Leftover]:
             yield Leftover(path, _size(path), "features, computed again when asked for")
 
 
-def _parts(store: Path, before: float) -> Iterator[Leftover]:
-    for path in sorted(store.rglob(".*.part")) if store.is_dir() else ():
+def _parts(found: Iterable[Path], before: float) -> Iterator[Leftover]:
+    for path in sorted(found):
         is_inside_another = any(parent.suffix == ".part" for parent in path.parents)
         if not is_inside_another and not path.is_symlink() and _changed(path) < before:
             yield Leftover(path, _size(path), "broken off while it was written")

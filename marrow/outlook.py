@@ -152,7 +152,11 @@ def _own_epochs(connection: Connection, job: Job) -> _Own:
     first: dict[int, float] = {}
     for run, told_at in times.epochs:
         first.setdefault(run, told_at)
-    leads = [told_at - times.begun[run] for run, told_at in first.items() if run in times.begun]
+    leads = [
+        told_at - times.begun[run]
+        for run, told_at in first.items()
+        if run in times.begun and told_at > times.begun[run]  # a segment done again began later
+    ]
     begun = set(times.begun) & set(first)
     seconds = epochs_s(times.epochs, leads, job.total - job.done, len(spec.runs) - len(begun))
     if seconds is None:
@@ -178,7 +182,7 @@ def _is_one_of(computed_on: str, devices: Sequence[str]) -> bool:
 
 def _ahead(job: Job, unfinished: Sequence[Job], at: float) -> list[Job]:
     """The jobs whose pieces are claimed before those of a job that has not begun."""
-    if job.started_at is not None:
+    if job.state == "running":
         return []  # what it was measured at includes what it shares the workers with
     begins = max(at, job.opens_at or at)
     return [

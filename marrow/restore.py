@@ -64,8 +64,8 @@ def restore_backup(
             open_archive(file) as archive,
             _made(settings.home, 0o700),
             _made(store, 0o700 if settings.store is None else 0o777),
-            TemporaryDirectory(prefix=".restore-", dir=settings.home) as home_aside,
-            TemporaryDirectory(prefix=".restore-", dir=store) as store_aside,
+            TemporaryDirectory(prefix=".restore-", suffix=".part", dir=settings.home) as home_aside,
+            TemporaryDirectory(prefix=".restore-", suffix=".part", dir=store) as store_aside,
         ):
             found = archive.manifest.revision
             if found > HEAD:

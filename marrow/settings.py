@@ -6,6 +6,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -61,6 +62,11 @@ class Settings(BaseSettings):
         url = "" if broker is None else broker.get_secret_value()
         if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
             raise ValueError("a rediss:// address must end with ?ssl_cert_reqs=required")
+        if url and not _is_broker(url):
+            raise ValueError(
+                "must be redis://:PASSWORD@HOST:PORT/0, signs like / @ : # in the password "
+                "written as %2F %40 %3A %23"
+            )
         return broker
 
     @field_validator("store")
@@ -126,3 +132,14 @@ class Settings(BaseSettings):
             raise BadSettings(f"{toml}: no valid TOML ({error})") from error
         except OSError as error:
             raise BadSettings(f"{chosen} cannot be a home: {error.strerror}") from error
+
+
+def _is_broker(url: str) -> bool:
+    """Whether Celery can read the address; what it cannot, it would raise with parts of it."""
+    try:
+        parts = urlsplit(url)
+        names = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    database = parts.path.strip("/")
+    return names and (not database or database.isdecimal())

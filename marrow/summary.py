@@ -131,7 +131,8 @@ def throughput_of(connection: Connection, job: Job, newest: int | None = None) -
         unit, n = "smears", sum(run.smears for run in runs)
     else:
         spans = account.segment_spans(connection, job.id)
-        unit, n = "epochs", job.done
+        told = account.training_times(connection, job.id).epochs
+        unit, n = "epochs", sum(any(a <= at <= b for a, b in spans) for _, at in told)
     busy = busy_s(spans)
     if not n or busy <= 0:
         return None

@@ -159,8 +159,7 @@ def prune(store: Path, run_folder: str, payload: SegmentPayload) -> None:
     folder = store / run_folder
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _NAME.fullmatch(path.name)
-        is_past = match is not None and int(match.group(1)) < payload.segment - 1
-        if is_past or path.suffix == ".part":  # of a worker that was killed while it wrote
+        if match and int(match.group(1)) < payload.segment - 1:
             path.unlink(missing_ok=True)
 
 

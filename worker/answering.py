@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from marrow.catalogue import jobs, models, regions, smears
-from marrow.catalogue.schema import job_smear
 from marrow.errors import BadModel, MarrowError
 from marrow.records import Claim, ClassifySpec, ModelRecord, Outcome, Region, Smear
 from marrow.settings import STORE_ROOT
@@ -14,6 +11,7 @@ from training.checkpoints import load_model
 from worker import claims
 from worker.classify import Classifier, Request
 from worker.provenance import provenance
+from worker.settling import smears_of
 from worker.work import Check, Patiently, require_in_sight
 
 
@@ -36,12 +34,7 @@ class Answering:
         with self._study.database.read() as connection:
             spec = ClassifySpec.model_validate(jobs.get(connection, held.job_id).spec)
             model = models.get(connection, spec.model_id)
-            ids = connection.execute(
-                select(job_smear.c.smear_id).where(
-                    job_smear.c.job_id == held.job_id, job_smear.c.piece == held.number
-                )
-            ).scalars()
-            wanted = smears.get(connection, sorted(ids))
+            wanted = smears.get(connection, smears_of(connection, held.job_id, held.number))
             drawn = regions.of_many(connection, [one.id for one in wanted])
         requests, outcomes = self._requests(wanted, drawn)
         classifier = self._classifier(model)

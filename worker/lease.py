@@ -11,11 +11,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from marrow.errors import Cancelled, LeaseLost
 from marrow.records import Claim
 from marrow.study import Study
 from worker.claims import HEARTBEAT_S, LEASE_S, is_cancelled, renew
-from worker.patience import NO_ANSWER
 
 STALLED_S = 120.0
 """Without progress for so long the lease is no longer renewed: a decoder hangs."""
@@ -23,6 +24,8 @@ LOOK_EVERY_S = 0.2
 """How often `check` asks the database for a cancel, however small the batches."""
 STUCK_EXIT = 75
 """Exit code of a worker that ends itself because a piece hangs; its supervisor starts anew."""
+LONGEST_ANSWER_S = 600.0
+"""Of a database that is asked for a heartbeat; SQLite gives up after 30 s."""
 _STDERR = 2
 """The log of a worker, whatever `sys.stderr` has become."""
 
@@ -32,6 +35,11 @@ log = logging.getLogger(__name__)
 def exit_stuck() -> None:
     """End this process at once, so that its supervisor starts a new one."""
     os._exit(STUCK_EXIT)
+
+
+def _watch(timeout_s: float) -> None:
+    """Let the process end unless this is called again, or the watchdog is sent home, in time."""
+    faulthandler.dump_traceback_later(timeout_s, exit=True, file=_STDERR)
 
 
 class Lease:
@@ -79,6 +87,7 @@ class Lease:
     ) -> None:
         self._done.set()
         self._thread.join(timeout=HEARTBEAT_S)
+        faulthandler.cancel_dump_traceback_later()
 
     def check(self) -> None:
         """To be called between batches.
@@ -98,8 +107,8 @@ class Lease:
         self._looked = self._progress
         try:
             must_stop = is_cancelled(self._study, self._held)
-        except NO_ANSWER as error:
-            log.warning("No look for a cancel (%s)", type(error.orig).__name__)
+        except SQLAlchemyError as error:
+            log.warning("No look for a cancel (%s)", type(error).__name__)
             return
         if must_stop:
             raise Cancelled(f"Job {self._held.job_id} is being cancelled")
@@ -122,21 +131,22 @@ class Lease:
             return True
         try:
             self._is_lost = not renew(self._study, self._held)
-        except NO_ANSWER as error:
+        except SQLAlchemyError as error:
             # The database may be back before the lease runs out; if not, the fence decides.
-            log.warning("A heartbeat failed (%s)", type(error.orig).__name__)
+            log.warning("A heartbeat failed (%s)", type(error).__name__)
         return True
 
     def _beat(self) -> None:
         """Beat until the piece has ended.
 
         A decoder that hangs may hold Python's lock, and then this thread never wakes. So a
-        watchdog that needs no lock ends the process. It rests while the database is asked: a
-        heartbeat that has to wait there is no hang.
+        watchdog that needs no lock ends the process. There is one in a process: after the end of
+        its piece this thread leaves it to the next one.
         """
-        is_over = False
-        while not is_over:
-            faulthandler.dump_traceback_later(self._stalled_s + LEASE_S, exit=True, file=_STDERR)
+        while not self._done.is_set():
+            _watch(self._stalled_s + LEASE_S)
             is_over = self._done.wait(min(HEARTBEAT_S, self._stalled_s / 2))
-            faulthandler.cancel_dump_traceback_later()
-            is_over = is_over or not self.beat_once()
+            # A heartbeat that has to wait for the database is no hang; but it ends, too.
+            _watch(self._stalled_s + LONGEST_ANSWER_S)
+            if is_over or not self.beat_once():
+                break

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
-
 IDLE_S = 0.5
 """Pause when there was nothing to claim."""
-
-log = logging.getLogger(__name__)
 
 
 class Claimer(Protocol):
@@ -24,10 +19,5 @@ class Claimer(Protocol):
 def run(bench: Claimer, stop: threading.Event) -> None:
     """Claim and work until `stop`, looking twice a second when there is nothing to do."""
     while not stop.is_set():
-        try:
-            found = bench.try_any()
-        except SQLAlchemyError as error:
-            log.warning("The database does not answer (%s)", type(error).__name__)
-            found = False
-        if not found:
+        if not bench.try_any():
             stop.wait(IDLE_S)

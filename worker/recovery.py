@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    select,
+    union,
+    update,
+)
 
 from marrow.catalogue import jobs
 from marrow.catalogue.locks import lock_job
-from marrow.catalogue.schema import job_smear, piece
+from marrow.catalogue.schema import job_smear, piece, worker
 from marrow.statefile import START_TOLERANCE_S
 from marrow.study import Study
 from worker.owner import Owner
@@ -36,17 +46,23 @@ def recover_expired(study: Study) -> int:
 
 
 def release_leases_of(study: Study, dead: Owner) -> int:
-    """Take back at once what a process held that is known to be dead; returns how many pieces."""
-    like = piece.c.owner.startswith(f"{dead.host}:{dead.pid}:", autoescape=True)
+    """Take back at once what a process held that is known to be dead, and forget the process.
+
+    Returns how many pieces it held.
+    """
+    like = f"{dead.host}:{dead.pid}:"
     with study.database.write() as connection:
         at = study.database.now(connection)
-        named = connection.execute(select(piece.c.owner).where(like).distinct()).scalars()
-        theirs = [
-            stored
-            for stored in named
-            if abs(Owner.from_id(stored).started - dead.started) <= START_TOLERANCE_S
-        ]
+        held = select(piece.c.owner).where(piece.c.owner.startswith(like, autoescape=True))
+        known = select(worker.c.id).where(worker.c.host == dead.host, worker.c.pid == dead.pid)
+        ids = connection.execute(union(held, known)).scalars()
+        theirs = [one for one in ids if _is_same(Owner.from_id(one), dead)]
+        connection.execute(delete(worker).where(worker.c.id.in_(theirs)))
         return recover(connection, at, piece.c.owner.in_(theirs))
+
+
+def _is_same(one: Owner, other: Owner) -> bool:
+    return abs(one.started - other.started) <= START_TOLERANCE_S
 
 
 def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> int:
@@ -68,7 +84,7 @@ def recover(connection: Connection, at: float, which: ColumnElement[bool]) -> in
         count = row.lost_leases + 1
         values = {"state": "new", "owner": None, "lease_until": None, "sent_at": None}
         if connection.execute(
-            update(piece).where(same).values(**values, lost_leases=count)
+            update(piece).where(same, which).values(**values, lost_leases=count)
         ).rowcount:
             taken += 1
             current = row_of(connection, row.job_id, row.number)

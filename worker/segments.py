@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from marrow.catalogue import jobs
+from marrow.catalogue import jobs, models
 from marrow.records import Claim, SegmentPayload, SweepSpec
 from marrow.study import Study
 from training.fit import SegmentEnd, run_segment
@@ -32,9 +32,12 @@ class Training:
         payload = SegmentPayload.model_validate(held.payload)
         with self._study.database.read() as connection:
             spec = SweepSpec.model_validate(jobs.get(connection, held.job_id).spec)
+            champion = models.champion(connection)
         run = spec.runs[payload.run]
         if payload.checkpoint is not None:
             require_in_sight(self._study.store, payload.checkpoint.path)
+        elif champion is not None:  # a new study has no folder in its store yet
+            require_in_sight(self._study.store, champion.path)
         cohort = cohort_of(self._study, run, is_begun=payload.checkpoint is not None)
         run_folder = f"runs/j{held.job_id}-r{payload.run}"
         check()

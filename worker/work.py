@@ -174,9 +174,11 @@ class Bench:
             self._wait_out(held, trouble, patiently)
             return
         reason = f"{type(error).__name__} in the worker (its log)"
-        patiently(lambda: claims.give_back(self._study, held, reason))
-        if isinstance(error, self._equipment.device_errors):
-            self._exit_worker()
+        try:
+            patiently(lambda: claims.give_back(self._study, held, reason))
+        finally:
+            if isinstance(error, self._equipment.device_errors):
+                self._exit_worker()
 
     def _wait_out(self, held: Claim, trouble: str, patiently: Patiently) -> None:
         note = f"{self._owner.host}: {trouble}"

@@ -56,11 +56,7 @@ class Database:
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._clock = clock
-        self.engine = (
-            _sqlite_engine(parsed)
-            if self.is_sqlite
-            else _postgresql_engine(parsed)
-        )
+        self.engine = _sqlite_engine(parsed) if self.is_sqlite else _postgresql_engine(parsed)
         self._readers: Engine = self.engine.execution_options(
             **({} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
         )
@@ -99,7 +95,15 @@ def _postgresql_engine(url: Any) -> Engine:
         pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         hide_parameters=True,
-        connect_args={"options": _NO_DEAD_HOST_HOLDS_A_LOCK},
+        connect_args={
+            "options": _NO_DEAD_HOST_HOLDS_A_LOCK,
+            # And this end notices a server that has vanished, not after TCP's quarter of an hour.
+            "connect_timeout": 10,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+        },
     )
 
 

@@ -162,6 +162,8 @@ def _retry_smears(connection: Connection, job_id: int, size: int) -> int:
     """
     unanswered = job_smear.c.job_id == job_id, job_smear.c.prediction_id.is_(None)
     ids = list(connection.execute(select(job_smear.c.smear_id).where(*unanswered)).scalars())
+    replaced = piece.c.job_id == job_id, piece.c.state.in_(("failed", "cancelled"))
+    connection.execute(update(piece).where(*replaced).values(state="split"))
     numbers = add_pieces(connection, job_id, ids, _kinds(connection, ids), size)
     if numbers:
         connection.execute(

@@ -174,7 +174,8 @@ def every(connection: Connection, scheme: Scheme, shown: ResultFilter) -> Iterat
         .where(condition(connection, scheme, shown))
         .order_by(smear.c.id, prediction.c.id)
     )
-    for part in connection.execute(statement).partitions(1000):
+    rows = connection.execute(statement.execution_options(yield_per=1000))
+    for part in rows.partitions():
         yield from _results(connection, scheme, part)
 
 

@@ -12,7 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, null, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    null,
+    select,
+    text,
+    true,
+)
 
 from marrow.catalogue.schema import CALLS, PROBABILITIES, job_smear, prediction, smear
 from marrow.catalogue.smears import holds, may_hold
@@ -85,7 +96,7 @@ def count_keys(connection: Connection, scheme: Scheme, shown: ResultFilter) -> i
 def condition(connection: Connection, scheme: Scheme, shown: ResultFilter) -> ColumnElement[bool]:
     """What the filter asks of the rows of `source`."""
     search = _Search(connection, scheme, shown, Sort())
-    return and_(*search.job_terms(), *search.terms(prediction, smear))
+    return and_(true(), *search.job_terms(), *search.terms(prediction, smear))
 
 
 def source(shown: ResultFilter) -> Any:

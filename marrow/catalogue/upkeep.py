@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +90,8 @@ def give_back_space(database: Database, home: Path) -> str:
     try:
         raw.cursor().execute("VACUUM")
         raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        return f"{free / 1e6:.0f} MB stay free: the catalogue cannot be rewritten now ({error})"
     finally:
         raw.close()
     return f"the catalogue has become {free / 1e6:.0f} MB smaller"

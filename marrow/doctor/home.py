@@ -84,8 +84,9 @@ def _modes(settings: Settings) -> Finding:
 
 def _private(settings: Settings) -> Iterator[tuple[Path, int]]:
     """Folders and files of this home, and the mode bits that they must not have."""
-    if settings.home.is_dir():
-        yield settings.home, stat.S_IRWXO
+    # The home itself keeps its mode: people share folders on purpose.
+    for path in settings.home.glob("catalogue.sqlite*"):
+        yield path, stat.S_IRWXG | stat.S_IRWXO
     toml = settings.home / "marrow.toml"
     if toml.is_file() and any(name in tomllib.loads(toml.read_text("utf-8")) for name in _SECRETS):
         yield toml, stat.S_IRWXG | stat.S_IRWXO

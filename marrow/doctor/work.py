@@ -30,18 +30,18 @@ def examine(study: Study) -> Iterator[Finding]:
     alive = [one for one in workers if one.seen_at > now - WORKER_ALIVE_S]
     hosts = {one.host for one in alive}
     for one in workers:
-        yield _worker(one, now, one in alive, one.host in hosts)
+        yield _worker(one, now, one in alive, bool(waiting) and one.host not in hosts)
     yield _jobs(waiting, bool(alive), study.settings.is_single_machine)
 
 
-def _worker(one: WorkerRecord, now: float, is_alive: bool, has_successor: bool) -> Finding:
+def _worker(one: WorkerRecord, now: float, is_alive: bool, is_missed: bool) -> Finding:
     what = f"worker {one.host}:{one.pid}"
     ago = f"{one.device}, heard of {duration_text(max(0.0, now - one.seen_at))} ago"
     if is_alive:
         return well(what, ago)
-    if has_successor:
-        return well(what, f"{ago}; ended without a word, and another works on its host")
-    remedy = "start it again there (`marrow worker`), or forget it: its work was taken back"
+    if not is_missed:
+        return well(what, f"{ago}; ended without a word, and nothing waits for it")
+    remedy = "start it again there (`marrow worker`); its work was taken back"
     return ill(what, f"{ago}: dead, or cut off from the database", remedy)
 
 

@@ -186,7 +186,9 @@ def test_a_password_in_a_readable_file_is_named(study: Study) -> None:
     assert "geheim" not in str(found)
 
 
-def test_a_worker_that_fell_silent_is_named(study: Study) -> None:
+def test_a_worker_that_fell_silent_is_named(
+    study: Study, add_smears: Callable[..., list[int]], add_model: Callable[..., ModelRecord]
+) -> None:
     with study.database.write() as connection:
         at = study.database.now(connection)
         row = {"device": "cpu", "started_at": at - 900}
@@ -196,6 +198,10 @@ def test_a_worker_that_fell_silent_is_named(study: Study) -> None:
             {"id": "c", "host": "south", "pid": 13, "seen_at": at - 300, **row},
         ]
         connection.execute(insert(worker), rows)
+    assert all(one.is_well for one in work.examine(study))  # nothing waits for it
+    ids, model = add_smears(study, 3), add_model(study)
+    with study.database.write() as connection:
+        jobs.submit_classify(connection, at, model, ids)
     found = by_name(work.examine(study))
     assert found["worker north:11"].is_well
     assert found["worker north:12"].is_well  # another one took its place

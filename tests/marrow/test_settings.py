@@ -65,3 +65,23 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "marrow.toml").write_text("threads = \n")
     with pytest.raises(BadSettings, match=r"marrow\.toml"):
         Settings.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:p/w@host:6379/0", "redis://host:port/0", "http://host", "redis:///0"]
+)
+def test_refuses_a_broker_that_cannot_be_parsed_without_quoting_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARROW_BROKER", url)
+    with pytest.raises(BadSettings, match="%2F") as refused:
+        Settings.read(tmp_path)
+    assert url not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:pw@host:6379/0", "redis://host", "redis://:p%2Fw@h/1"])
+def test_takes_a_broker_s_address(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARROW_BROKER", url)
+    assert not Settings.read(tmp_path).is_single_machine

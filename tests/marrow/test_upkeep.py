@@ -13,15 +13,17 @@ from sqlalchemy import func, select, text, update
 from marrow import leftovers
 from marrow.catalogue import jobs, predictions, upkeep
 from marrow.catalogue.schema import job as job_table
-from marrow.catalogue.schema import prediction, prediction_map, smear
+from marrow.catalogue.schema import piece, prediction, prediction_map, smear
 from marrow.cli import build
 from marrow.records import (
     Answer,
     AnswerMap,
+    CheckpointRef,
     HeadAnswer,
     Job,
     ModelRecord,
     Provenance,
+    SegmentPayload,
     SweepSpec,
     TrainingSpec,
 )
@@ -130,6 +132,22 @@ def test_a_job_that_is_retried_meanwhile_keeps_its_checkpoints(study: Study) -> 
         connection.execute(chosen.values(state="waiting", finished_at=None))
     assert not leftovers.remove(study, found, 30)
     assert checkpoint.exists()
+
+
+def test_a_run_whose_checkpoints_are_gone_begins_anew_when_it_is_retried(study: Study) -> None:
+    job = _sweep(study, "failed", 40)
+    reference = CheckpointRef(path=f"runs/j{job.id}-r0/c", sha256="c" * 64, epoch=1, batch=0)
+    broken_off = SegmentPayload(run=0, segment=7, checkpoint=reference).model_dump(mode="json")
+    with study.database.write() as connection:
+        chosen = update(piece).where(piece.c.job_id == job.id)
+        connection.execute(chosen.values(state="failed", payload=broken_off))
+    _checkpoint(study, job.id)
+    (found,) = leftovers.find(study, 30, 1e9)
+    assert leftovers.remove(study, found, 30)
+    with study.database.read() as connection:
+        asked = select(piece.c.payload).where(piece.c.job_id == job.id)
+        kept = connection.execute(asked).scalar_one()
+    assert SegmentPayload.model_validate(kept) == SegmentPayload(run=0, segment=0)
 
 
 def test_old_caches_and_broken_off_files_go(study: Study) -> None:

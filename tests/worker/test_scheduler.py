@@ -282,12 +282,12 @@ def test_a_database_that_does_not_answer_and_a_broker_that_hangs_hold_up_nothing
     looks, stop, hangs = 0, threading.Event(), threading.Event()
     tick = scheduler.tick
 
-    def stumbling(study: Study) -> None:
+    def stumbling(study: Study, may_recover: bool) -> None:
         nonlocal looks
         looks += 1
         if looks == 1:
             raise OperationalError("BEGIN", {}, Exception("database is locked"))
-        tick(study)
+        tick(study, may_recover)
         stop.set()
 
     monkeypatch.setattr(scheduler, "tick", stumbling)
@@ -298,15 +298,26 @@ def test_a_database_that_does_not_answer_and_a_broker_that_hangs_hold_up_nothing
     assert ward.take() is not None  # the lost lease was taken back all the same
 
 
-def test_workers_of_last_week_are_forgotten(ward: Ward) -> None:
+def test_after_an_outage_old_leases_are_left_to_their_heartbeats(clock: Any) -> None:
+    watch = scheduler.OutageWatch(clock)
+    clock.forward(1)
+    assert watch.may_recover()
+    clock.forward(40)
+    assert not watch.may_recover()
+    for _ in range(19):
+        clock.forward(1)
+        assert not watch.may_recover()
+    clock.forward(1)
+    assert watch.may_recover()
+
+
+def test_workers_of_yesterday_are_forgotten(ward: Ward) -> None:
     now = ward.clock.now
     with ward.study.database.write() as connection:
-        for days in (6, 8):
-            row = {"id": f"anna:{days}:0", "host": "anna", "pid": days, "device": "cpu"}
-            seen = {"started_at": 0.0, "seen_at": now - days * 86_400}
+        for hours in (23, 25):
+            row = {"id": f"anna:{hours}:0", "host": "anna", "pid": hours, "device": "cpu"}
+            seen = {"started_at": 0.0, "seen_at": now - hours * 3600}
             connection.execute(insert(worker_table), row | seen)
-    stop = threading.Event()
-    stop.set()
     scheduler._forget_workers(ward.study)
     with ward.study.database.read() as connection:
-        assert list(connection.execute(select(worker_table.c.pid)).scalars()) == [6]
+        assert list(connection.execute(select(worker_table.c.pid)).scalars()) == [23]
