@@ -97,9 +97,13 @@ def wake(study: Study, app: Celery) -> int:
                 app.send_task(
                     TASK, (hint.job_id, hint.number), queue=hint.queue, connection=connection
                 )
-    except (OperationalError, RedisError, SQLAlchemyError) as error:
+    except (OperationalError, RedisError) as error:
         name = type(error).__name__
-        log.warning("No hints are sent (%s); the scheduler sends them later", name)
+        log.warning("The broker does not answer (%s); hints are sent again later", name)
+        return 0
+    except SQLAlchemyError as error:
+        name = type(error).__name__
+        log.warning("The database does not answer (%s); hints are sent later", name)
         return 0
     return len(hints)
 
