@@ -131,8 +131,14 @@ def test_an_interrupted_follow_leaves_the_job_and_says_so(
 ) -> None:
     job = submit(3)
     command = [*COMMAND, str(study.settings.home), "follow", str(job.id)]
+    # As from a terminal: where the tests run in the background, SIGINT is ignored from birth.
     with subprocess.Popen(
-        command, cwd=ROOT, env=lab(study), stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=lab(study),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as following:
         try:
             wait_until_interruptible(following.pid, study)
