@@ -79,7 +79,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(REFUSED)
     broker = "answers" if found.is_broker_alive else "does not answer"
     workers = ", ".join(map(str, found.workers)) or "none"
-    text = f"Agent {found.pid}: the broker {broker}; workers: {workers}"
+    text = f"Agent {found.pid}: the broker {broker}; workers, one at a time per card: {workers}"
     show(as_json, found.model_dump(), text)
 
 
