@@ -6,7 +6,6 @@ mostly from the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -14,7 +13,6 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
-    bindparam,
     delete,
     select,
     union,
@@ -23,7 +21,7 @@ from sqlalchemy import (
 
 from marrow.catalogue import jobs
 from marrow.catalogue.locks import lock_job
-from marrow.catalogue.schema import job_smear, piece, worker
+from marrow.catalogue.schema import piece, worker
 from marrow.statefile import START_TOLERANCE_S
 from marrow.study import Study
 from worker.owner import Owner
@@ -104,18 +102,9 @@ def again_or_fail(
     smear_ids = smears_of(connection, row.job_id, row.number)
     if len(smear_ids) > 1:
         mark(connection, at, row, "split")
-        _split(connection, row.job_id, smear_ids)
+        # A slide is a piece of its own: these are fields.
+        fields = dict.fromkeys(smear_ids, False)
+        jobs.move_to_new_pieces(connection, row.job_id, smear_ids, fields, 1)
     elif is_hopeless:
         mark(connection, at, row, "failed")
         fail(connection, at, row, reason)
-
-
-def _split(connection: Connection, job_id: int, smear_ids: Iterable[int]) -> None:
-    ids = list(smear_ids)
-    numbers = jobs.add_pieces(connection, job_id, ids, dict.fromkeys(ids, False), 1)
-    connection.execute(
-        update(job_smear)
-        .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
-        .values(piece=bindparam("b_piece")),
-        [{"b_smear": one, "b_piece": numbers[one]} for one in ids],
-    )

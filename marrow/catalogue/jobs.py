@@ -112,6 +112,24 @@ def add_pieces(
     return {one: first + k for k, group in enumerate(groups) for one in group}
 
 
+def move_to_new_pieces(
+    connection: Connection,
+    job_id: int,
+    smear_ids: Sequence[int],
+    is_slide: dict[int, bool],
+    size: int,
+) -> None:
+    """Let smears of a job that have no answer be worked on in new pieces; see `add_pieces`."""
+    numbers = add_pieces(connection, job_id, smear_ids, is_slide, size)
+    if numbers:
+        connection.execute(
+            update(job_smear)
+            .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
+            .values(piece=bindparam("b_piece"), error=None),
+            [{"b_smear": one, "b_piece": number} for one, number in numbers.items()],
+        )
+
+
 def add_segment(connection: Connection, job_id: int, payload: SegmentPayload) -> None:
     """Insert a training segment that is ready to be claimed."""
     number = _next_number(connection, job_id)
@@ -164,14 +182,7 @@ def _retry_smears(connection: Connection, job_id: int, size: int) -> int:
     ids = list(connection.execute(select(job_smear.c.smear_id).where(*unanswered)).scalars())
     replaced = piece.c.job_id == job_id, piece.c.state.in_(("failed", "cancelled"))
     connection.execute(update(piece).where(*replaced).values(state="split"))
-    numbers = add_pieces(connection, job_id, ids, _kinds(connection, ids), size)
-    if numbers:
-        connection.execute(
-            update(job_smear)
-            .where(job_smear.c.job_id == job_id, job_smear.c.smear_id == bindparam("b_smear"))
-            .values(piece=bindparam("b_piece"), error=None),
-            [{"b_smear": one, "b_piece": number} for one, number in numbers.items()],
-        )
+    move_to_new_pieces(connection, job_id, ids, _kinds(connection, ids), size)
     return len(ids)
 
 
