@@ -19,6 +19,8 @@ FINISHED: frozenset[str] = frozenset({"cancelled", "done", "failed"})
 PieceState = Literal["new", "running", "done", "failed", "cancelled", "split"]
 Precision = Literal["fp32", "bf16"]
 Tune = Literal["heads", "last-block", "full"]
+Protocol = Literal["honest", "seed2022"]
+Augment = Literal["none", "gentle", "seed8"]
 Role = Literal["use", "exclude", "class"]
 
 Polygon = tuple[tuple[float, float], ...]
@@ -87,7 +89,7 @@ class Region(Record):
 
 
 class TrainingSpec(Record):
-    """All that decides how one model is trained; the same spec gives the same model."""
+    """All that decides how one run is trained; the same spec gives the same models."""
 
     backbone: str = "resnet50"
     weights: str = "none"
@@ -95,9 +97,16 @@ class TrainingSpec(Record):
     weights_sha256: str | None = None
     tune: Tune = "heads"
     epochs: int = Field(30, ge=1, le=10_000)
+    snapshots: tuple[int, ...] = ()
+    """Epochs, ascending and below `epochs`, whose model is kept too: with a constant learning
+    rate and an order by (seed, epoch) it is the model of a run of that length, bit for bit."""
     loss_weights: tuple[float, ...] = ()
     """One per head, in the scheme's order; () means equal. Normalised to sum 1."""
     seed: int = 0
+    """Of the heads, the order of the batches and dropout."""
+    data_seed: int = 0
+    """Of the test draw, the folds, the tiles of a slide and the augmented copies: the same for
+    all seeds of a sweep, so that they share their features."""
     batch_size: int = Field(32, ge=2, le=4096)
     trunk_learning_rate: float = Field(1e-4, gt=0)
     head_learning_rate: float = Field(1e-3, gt=0)
@@ -106,8 +115,29 @@ class TrainingSpec(Record):
     """Edge of the square that the network sees, in pixels."""
     tiles_per_slide: int = Field(16, ge=1)
     test_share: float = Field(0.3, gt=0, lt=1)
-    """Share of the patients that the study's one test draw takes."""
+    """Share of the patients that the study's one test draw takes; under seed2022, of the images."""
     smear_is_patient: bool = False
+    protocol: Protocol = "honest"
+    augment: Augment = "none"
+    copies: int = Field(4, ge=1, le=64)
+    """Augmented copies of each training view beside the original; of `gentle` alone, `seed8`
+    has its own number."""
+    heads_first: int = Field(30, ge=0, le=10_000)
+    """Epochs of the heads alone, on pooled features, before anything else is trained; only with
+    a pretrained trunk of which more than the heads is tuned."""
+    folds: int = Field(0, ge=0, le=20)
+    """Parts of the training patients, of which each is left out once; 0: none is."""
+    fold: int | None = None
+    """The part that this run leaves out and is validated on; None: it trains on all."""
+    hold_out_sites: tuple[str, ...] = ()
+    """Their patients neither train nor test: the finished models are tried on them."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of training a trunk; auto: bf16 where the processor computes in it."""
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """The epochs whose models this run leaves, ascending."""
+        return (*self.snapshots, self.epochs)
 
 
 class CheckpointRef(Record):
@@ -120,12 +150,30 @@ class CheckpointRef(Record):
     batch: int
 
 
+class HarvestRef(Record):
+    """What a run left of one kept epoch: a file in the store."""
+
+    path: str
+    """Posix path below the store."""
+    sha256: str
+    epoch: int
+
+
 class SegmentPayload(Record):
     """The work of one training segment: which run, and where it goes on."""
 
     run: int
     segment: int
     checkpoint: CheckpointRef | None = None
+    harvests: tuple[HarvestRef, ...] = ()
+    """One per kept epoch, ascending; written when the run's last segment is done."""
+
+
+class ConclusionPayload(Record):
+    """The last work of a sweep: choose, calibrate, score and store its models."""
+
+    harvests: tuple[tuple[HarvestRef, ...], ...]
+    """By run, then by kept epoch."""
 
 
 class ClassifySpec(Record):
@@ -134,10 +182,25 @@ class ClassifySpec(Record):
     model_id: int
 
 
+class Cell(Record):
+    """One configuration of a sweep's grid, and the runs that it is made of."""
+
+    loss_weights: tuple[float, ...]
+    epochs: int
+    seed: int
+    run: int
+    """Index of the run on all training patients; one of its kept epochs is `epochs`."""
+    fold_runs: tuple[int, ...] = ()
+    """Indices of the runs that leave out one fold each, in the order of the folds."""
+
+
 class SweepSpec(Record):
-    """The runs of a training job; `marrow train` is a sweep of one."""
+    """The runs of a training job and the grid that they fill; `marrow train` is a grid of one."""
 
     runs: tuple[TrainingSpec, ...] = Field(min_length=1)
+    cells: tuple[Cell, ...] = Field(min_length=1)
+    notes: tuple[str, ...] = ()
+    """Sentences for the table, such as why one run serves several cells."""
 
 
 class Night(Record):
@@ -285,6 +348,21 @@ class ModelRecord(Record):
     def name(self) -> str:
         """The short name that people read: m17."""
         return f"m{self.id}"
+
+
+class Scoring(Record):
+    """One look at the patients of a side with a model."""
+
+    id: int
+    model_id: int
+    side: str
+    """`train`, `out-of-fold`, `test`, `seed2022`, or `site:NAME` of a site that was held out."""
+    at: float
+    figures: dict[str, Any]
+    answers: dict[int, dict[str, tuple[float, ...]]]
+    """Calibrated probabilities by smear id and head."""
+    facts: dict[str, Any]
+    """What was recorded before an external cohort was opened; {} otherwise."""
 
 
 class WorkerRecord(Record):

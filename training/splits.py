@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from marrow.errors import CannotSplit
 from marrow.records import Record
@@ -13,6 +14,15 @@ from training.dataset import LabelledSmear, patient_of
 
 _REDRAWS = 1000
 """Draws tried until every class keeps a training patient; one is nearly always enough."""
+
+
+class Sides(NamedTuple):
+    """The labelled smears of a study, each on the side of its patient."""
+
+    train: list[LabelledSmear]
+    test: list[LabelledSmear]
+    held_out: list[LabelledSmear]
+    """Of sites that the spec keeps out of training and testing."""
 
 
 class Split(Record):
