@@ -1,24 +1,28 @@
-"""Areas under ROC curves: two classes with DeLong's interval and test, and several classes."""
+"""Areas under ROC curves: two classes, with DeLong's interval, and several classes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from marrow.statistics.bootstrap import Floats, Metric
 from marrow.statistics.interval import Interval, normal_quantile
+from marrow.statistics.rates import quotient
 
-Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 
-def auc(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Chance that a positive scores above a negative, ties counted half; 0 to 1.
+def auc_metric(scores: ArrayLike, labels: ArrayLike) -> Metric:
+    """Chance that a positive scores above a negative, ties counted half, over weighted rows.
 
-    From midranks: (sum of the positives' ranks - m (m + 1)/2) / (m n), for m positives and
-    n negatives.
+    sum_i w_i (B_i + E_i / 2) / (sum of positive weights x sum of negative weights), over the
+    positives i, with B_i and E_i the weight of the negatives that score below and equal. Both
+    come from cumulative sums over the sorted negatives, in O(n) a draw; with whole-number
+    weights every sum is exact.
 
     Parameters
     ----------
@@ -27,6 +31,11 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
     labels : array_like, (n,)
         True or 1 for positive, False or 0 for negative.
 
+    Returns
+    -------
+    Metric
+        0 to 1; NaN for a draw without one of the classes.
+
     Raises
     ------
     ValueError
@@ -34,10 +43,14 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
 
     Source: Mann and Whitney 1947, Ann Math Stat 18:50; Hanley and McNeil 1982, Radiology 143:29.
     """
-    positive, negative = _two_classes(scores, labels)
-    ranks = stats.rankdata(np.concatenate([positive, negative]))
-    m, n = len(positive), len(negative)
-    return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
+    values, is_positive = scored_labels(scores, labels)
+    positive, negative = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
+    return _area(values[positive], positive, values[negative], negative)
+
+
+def auc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """`auc_metric` of the rows as they are, 0 to 1; parameters and errors there."""
+    return _unweighted(auc_metric(scores, labels), labels)
 
 
 def delong_interval(
@@ -59,14 +72,14 @@ def delong_interval(
     Parameters
     ----------
     scores, labels
-        As in `auc`.
+        As in `auc_metric`.
     scale : "logit" or "plain"
         "logit" for reports, "plain" for comparison with other programs.
 
     Raises
     ------
     ValueError
-        As in `auc`.
+        As in `auc_metric`.
 
     Source: DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837; Sun and Xu 2014, IEEE
     Signal Process Lett 21:1389; the logit scale: Pepe 2003, The Statistical Evaluation of
@@ -75,7 +88,8 @@ def delong_interval(
     if scale not in ("logit", "plain"):
         raise ValueError(f"scale is {scale!r}; it must be logit or plain")
     z = normal_quantile(confidence)
-    positive, negative = _two_classes(scores, labels)
+    values, is_positive = scored_labels(scores, labels)
+    positive, negative = values[is_positive], values[~is_positive]
     area, count, method = auc(scores, labels), len(positive) + len(negative), f"delong, {scale}"
     reason = None
     if area in (0.0, 1.0):
@@ -83,7 +97,7 @@ def delong_interval(
     elif min(len(positive), len(negative)) < 2:
         reason = "fewer than 2 patients in a class"
     else:
-        variance = _covariance(positive[None], negative[None])[0, 0]
+        variance = delong_covariance(positive[None], negative[None])[0, 0]
         if variance <= 0:
             reason = "the scores do not vary"
     if reason:
@@ -97,74 +111,7 @@ def delong_interval(
     return Interval(area, low, high, count, method, confidence)
 
 
-@dataclass(frozen=True)
-class DelongTest:
-    """Two AUCs on the same patients.
-
-    Attributes
-    ----------
-    auc_a, auc_b : float
-    difference : Interval
-        auc_a - auc_b, on the plain scale, with n in patients.
-    z, p_value : float or None
-        Two-sided test of no difference; None where it cannot be made (the difference's
-        reason says why).
-    """
-
-    auc_a: float
-    auc_b: float
-    difference: Interval
-    z: float | None
-    p_value: float | None
-
-
-def delong_test(
-    scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike, confidence: float = 0.95
-) -> DelongTest:
-    """Whether two models differ in AUC on the same patients (paired, two-sided).
-
-    z = (A - B) / sqrt(var A + var B - 2 cov(A, B)), with DeLong's covariance. If both models
-    order the patients alike, the difference is 0 and p is 1. If they differ without any
-    variance (one separates fully, the other fully the wrong way), there is no test.
-
-    Parameters
-    ----------
-    scores_a, scores_b : array_like, (n,)
-        Scores of the two models, one a patient, in the same order.
-    labels : array_like, (n,)
-        As in `auc`.
-
-    Raises
-    ------
-    ValueError
-        As in `auc`.
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837; Sun and Xu 2014, IEEE
-    Signal Process Lett 21:1389.
-    """
-    quantile = normal_quantile(confidence)
-    (pos_a, neg_a), (pos_b, neg_b) = _two_classes(scores_a, labels), _two_classes(scores_b, labels)
-    first, second, count = auc(scores_a, labels), auc(scores_b, labels), len(pos_a) + len(neg_a)
-    gap, method = first - second, "delong, paired"
-    reason = None
-    if min(len(pos_a), len(neg_a)) < 2:
-        reason = "fewer than 2 patients in a class"
-    else:
-        cov = _covariance(np.stack([pos_a, pos_b]), np.stack([neg_a, neg_b]))
-        variance = float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])
-        # Rounding leaves about 1e-18 where the true variance is 0.
-        if variance <= 1e-15:
-            reason = "the difference does not vary between patients"
-    if reason:
-        z, p = (0.0, 1.0) if gap == 0 and len(pos_a) > 1 < len(neg_a) else (None, None)
-        none = Interval(gap, None, None, count, method, confidence, reason)
-        return DelongTest(first, second, none, z, p)
-    error = float(np.sqrt(variance))
-    ends = Interval(gap, gap - quantile * error, gap + quantile * error, count, method, confidence)
-    return DelongTest(first, second, ends, gap / error, float(2 * stats.norm.sf(abs(gap) / error)))
-
-
-def macro_auc(probabilities: ArrayLike, labels: ArrayLike) -> float:
+def macro_auc_metric(probabilities: ArrayLike, labels: ArrayLike) -> Metric:
     """Mean over the classes of the AUC of each class against the rest, 0 to 1.
 
     Parameters
@@ -172,64 +119,132 @@ def macro_auc(probabilities: ArrayLike, labels: ArrayLike) -> float:
     probabilities : array_like, (n, K)
         One column a class.
     labels : array_like of int, (n,)
-        Column of each patient's true class, 0 to K - 1.
+        Column of each row's true class, 0 to K - 1.
+
+    Returns
+    -------
+    Metric
+        NaN for a draw without one of the classes.
 
     Raises
     ------
     ValueError
-        If a class has no patient (its AUC does not exist), or the shapes do not fit.
+        If a class has no row (its AUC does not exist), or the shapes do not fit.
 
     Source: Provost and Domingos 2000, CeDER IS-00-04; scikit-learn's `roc_auc_score` with
     multi_class="ovr", average="macro".
     """
-    columns, true = _several_classes(probabilities, labels)
-    return float(np.mean(_one_vs_rest(columns, true)))
+    areas = _one_vs_rest(*_several_classes(probabilities, labels))
+    return lambda weights: np.mean([area(weights) for area in areas], axis=0)
 
 
-def weighted_auc(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """As `macro_auc`, each class weighted by its number of patients.
+def macro_auc(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """`macro_auc_metric` of the rows as they are; parameters and errors there."""
+    return _unweighted(macro_auc_metric(probabilities, labels), labels)
+
+
+def weighted_auc_metric(probabilities: ArrayLike, labels: ArrayLike) -> Metric:
+    """As `macro_auc_metric`, each class weighted by how many rows of it were drawn.
 
     Source: Fawcett 2006, Pattern Recognit Lett 27:861, section 9.
     """
     columns, true = _several_classes(probabilities, labels)
-    return float(np.average(_one_vs_rest(columns, true), weights=np.bincount(true)))
+    areas = _one_vs_rest(columns, true)
+    members = (true[:, None] == np.arange(columns.shape[1])).astype(np.float64)  # (n, K)
+
+    def figure(weights: Floats) -> Floats:
+        sizes = weights @ members
+        total = np.sum([area(weights) * sizes[:, k] for k, area in enumerate(areas)], axis=0)
+        return quotient(total, sizes.sum(axis=1))
+
+    return figure
+
+
+def weighted_auc(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """`weighted_auc_metric` of the rows as they are."""
+    return _unweighted(weighted_auc_metric(probabilities, labels), labels)
+
+
+def micro_auc_metric(probabilities: ArrayLike, labels: ArrayLike) -> Metric:
+    """AUC over all n K pairs of row and class at once.
+
+    Every row counts K times, so that no interval for independent units applies to it: draw
+    patients. Parameters and errors as in `macro_auc_metric`.
+
+    Source: scikit-learn's `roc_auc_score` with average="micro".
+    """
+    columns, true = _several_classes(probabilities, labels)
+    rows = np.repeat(np.arange(len(true)), columns.shape[1])
+    is_own = (true[:, None] == np.arange(columns.shape[1])).ravel()
+    each = columns.ravel()
+    return _area(each[is_own], rows[is_own], each[~is_own], rows[~is_own])
 
 
 def micro_auc(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """AUC over all n K pairs of patient and class at once.
-
-    Every patient counts K times, so that no interval for independent units applies to it.
-    Parameters and errors as in `macro_auc`. Source: scikit-learn, average="micro".
-    """
-    columns, true = _several_classes(probabilities, labels)
-    return auc(columns.ravel(), (true[:, None] == np.arange(columns.shape[1])).ravel())
+    """`micro_auc_metric` of the rows as they are."""
+    return _unweighted(micro_auc_metric(probabilities, labels), labels)
 
 
-def hand_till(probabilities: ArrayLike, labels: ArrayLike) -> float:
+def hand_till_metric(probabilities: ArrayLike, labels: ArrayLike) -> Metric:
     """Hand and Till's M: the mean over pairs of classes of their mutual separability.
 
-    For each pair i, j among the patients of these two: the mean of the AUC of column i for
-    class i and of column j for class j. Unlike `macro_auc` it does not depend on how
-    frequent the classes are. Parameters and errors as in `macro_auc`.
+    For each pair i, j among the rows of these two: the mean of the AUC of column i for class i
+    and of column j for class j. Unlike `macro_auc_metric` it does not depend on how frequent
+    the classes are. Parameters and errors as there.
 
     Source: Hand and Till 2001, Machine Learning 45:171.
     """
     columns, true = _several_classes(probabilities, labels)
-    areas = []
-    for i in range(columns.shape[1]):
-        for j in range(i):
-            both = (true == i) | (true == j)
-            areas.append(auc(columns[both, i], true[both] == i))
-            areas.append(auc(columns[both, j], true[both] == j))
-    return float(np.mean(areas))
+    rows = [np.flatnonzero(true == k) for k in range(columns.shape[1])]
+    areas = [
+        _area(columns[rows[i], i], rows[i], columns[rows[j], i], rows[j])
+        for i, j in permutations(range(columns.shape[1]), 2)
+    ]
+    return lambda weights: np.mean([area(weights) for area in areas], axis=0)
 
 
-def _one_vs_rest(columns: Floats, true: NDArray[np.int64]) -> list[float]:
-    return [auc(columns[:, k], true == k) for k in range(columns.shape[1])]
+def hand_till(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """`hand_till_metric` of the rows as they are."""
+    return _unweighted(hand_till_metric(probabilities, labels), labels)
 
 
-def _covariance(positive: Floats, negative: Floats) -> Floats:
-    """DeLong's covariance of the AUCs of k models, (k, k).
+def _one_vs_rest(columns: Floats, true: Rows) -> list[Metric]:
+    return [auc_metric(columns[:, k], true == k) for k in range(columns.shape[1])]
+
+
+def _unweighted(metric: Metric, labels: ArrayLike) -> float:
+    return float(metric(np.ones((1, np.size(labels))))[0])
+
+
+def _area(
+    positive_scores: Floats, positive_rows: Rows, negative_scores: Floats, negative_rows: Rows
+) -> Metric:
+    """Area between two sets of scores whose weights are those of the rows named.
+
+    Parameters
+    ----------
+    positive_scores, positive_rows : (m,)
+        Scores, and the column of the weights that goes with each.
+    negative_scores, negative_rows : (n,)
+        Alike.
+    """
+    order = np.argsort(negative_scores, kind="stable")
+    ordered, columns = negative_scores[order], negative_rows[order]
+    below = np.searchsorted(ordered, positive_scores, side="left")
+    upto = np.searchsorted(ordered, positive_scores, side="right")
+
+    def figure(weights: Floats) -> Floats:
+        heavy = weights[:, positive_rows]  # (D, m)
+        mass = np.zeros((len(weights), len(columns) + 1))  # (D, n + 1): weight of the k lowest
+        np.cumsum(weights[:, columns], axis=1, out=mass[:, 1:])
+        wins = np.einsum("dm,dm->d", heavy, mass[:, below] + mass[:, upto]) / 2
+        return quotient(wins, heavy.sum(axis=1) * mass[:, -1])
+
+    return figure
+
+
+def delong_covariance(positive: Floats, negative: Floats) -> Floats:
+    """DeLong's covariance of the AUCs of k models, (k, k), float64.
 
     Parameters
     ----------
@@ -245,8 +260,11 @@ def _covariance(positive: Floats, negative: Floats) -> Floats:
     return np.asarray(covariance, dtype=np.float64)
 
 
-def _two_classes(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    """Scores of the positives and of the negatives."""
+def scored_labels(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    """Scores and which of them are positive, (n,) each; ValueError unless both classes are there.
+
+    The errors are those of `auc_metric`.
+    """
     values, marks = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if values.ndim != 1 or values.shape != marks.shape:
         raise ValueError(f"scores {values.shape} and labels {marks.shape} must be equal columns")
@@ -259,7 +277,7 @@ def _two_classes(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
         raise ValueError(
             f"{int(is_positive.sum())} positive of {len(marks)} patients: an AUC needs both classes"
         )
-    return values[is_positive], values[~is_positive]
+    return values, is_positive
 
 
 def _several_classes(

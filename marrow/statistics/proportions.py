@@ -152,7 +152,7 @@ def pooled_counts(
     calls, truth : array_like, (n,)
         Class called and true class of each image.
     """
-    called, true = _pair(calls, truth)
+    called, true = calls_and_truth(calls, truth)
     tp = fn = fp = tn = 0
     for name in classes:
         said, was = called == name, true == name
@@ -163,35 +163,8 @@ def pooled_counts(
     return tp, fn, fp, tn
 
 
-def balanced_accuracy(calls: ArrayLike, truth: ArrayLike, classes: Sequence[Any]) -> float:
-    """Mean over the classes of the share of each that is called rightly, 0 to 1.
-
-    A class without a patient in `truth` has no share and is left out, as in scikit-learn's
-    `balanced_accuracy_score`.
-
-    Parameters
-    ----------
-    calls, truth : array_like, (n,)
-        Class called and true class of each patient.
-    classes : sequence
-        The head's classes; a true class outside of them is an error.
-
-    Raises
-    ------
-    ValueError
-        If `truth` is empty, differs in length, or holds a class that is not in `classes`.
-
-    Source: Brodersen et al. 2010, ICPR 3121.
-    """
-    called, true = _pair(calls, truth)
-    strange = sorted({str(name) for name in true.tolist() if name not in classes})
-    if strange:
-        raise ValueError(f"the truth holds {', '.join(strange)}; classes are {list(classes)}")
-    shares = [float(np.mean(called[true == name] == name)) for name in classes if name in true]
-    return float(np.mean(shares))
-
-
-def _pair(calls: ArrayLike, truth: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def calls_and_truth(calls: ArrayLike, truth: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as arrays (n,), or ValueError unless they are equal columns with at least one row."""
     called, true = np.asarray(calls), np.asarray(truth)
     if called.ndim != 1 or called.shape != true.shape:
         raise ValueError(f"calls {called.shape} and truth {true.shape} must be two equal columns")

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import marrow.synthetic
-from marrow.statistics import macro_auc, patient_bootstrap
+from marrow.statistics import macro_auc_metric, patient_bootstrap
 from marrow.synthetic import cohort, render_field, write_cohort
 from marrow.synthetic.cohort import CELLS
 from marrow.synthetic.morphology import MORPHOLOGIES
@@ -297,7 +297,7 @@ def test_colour_in_null_is_chance(guards):
     truth, seen, _ = guards["null"]
     p = out_of_fold(seen, truth)
     found = patient_bootstrap(
-        lambda rows: macro_auc(p[rows], truth[rows]), np.arange(len(truth)), strata=truth, draws=500
+        macro_auc_metric(p, truth), np.arange(len(truth)), strata=truth, draws=500
     )
     assert found.low < 0.5 < found.high
 
@@ -318,7 +318,7 @@ def test_what_a_null_patient_is_made_of_is_chance():
     features, truth = made_of(2)
     p = model.predict_proba(features)
     found = patient_bootstrap(
-        lambda rows: macro_auc(p[rows], truth[rows]), np.arange(len(truth)), strata=truth, draws=300
+        macro_auc_metric(p, truth), np.arange(len(truth)), strata=truth, draws=300
     )
     assert found.low < 0.5 < found.high
 
