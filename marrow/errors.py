@@ -8,7 +8,10 @@
     +-- BadLabels              a labels.csv or an answer that the scheme lacks    (ValueError)
     +-- BadModel               weights or a card that do not fit or were altered  (ValueError)
     +-- BadBackup              a backup that cannot be written, or not be trusted  (ValueError)
+    +-- BadCohort              a site that cannot be an external cohort           (ValueError)
+    +-- NotBetter              a challenger that must not become champion unforced
     +-- BadSettings            MARROW_* or marrow.toml                            (ValueError)
+    +-- BadGrid                a sweep whose cells are none, or not different     (ValueError)
     +-- CannotSplit            too few patients, or smears without one            (ValueError)
     +-- NoStudy                no study in this home, or one of another version
     +-- NotFound               no such job, model or smear                        (LookupError)
@@ -76,8 +79,20 @@ class BadBackup(MarrowError, ValueError):
     """A backup that cannot be written, or that is damaged or of another version."""
 
 
+class BadCohort(MarrowError, ValueError):
+    """A site that cannot serve as an external cohort."""
+
+
+class NotBetter(MarrowError):
+    """A challenger that is worse than the champion, or that cannot be compared with it."""
+
+
 class BadSettings(MarrowError, ValueError):
     """A setting that cannot be used."""
+
+
+class BadGrid(MarrowError, ValueError):
+    """A sweep whose cells cannot be trained: there are none, or two are the same."""
 
 
 class CannotSplit(MarrowError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Record(BaseModel):
@@ -202,6 +202,19 @@ class SweepSpec(Record):
     notes: tuple[str, ...] = ()
     """Sentences for the table, such as why one run serves several cells."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_cell_for_each_run(cls, given: Any) -> Any:
+        # As the jobs of version 0.1 were stored, which knew no cells.
+        if not isinstance(given, dict) or "cells" in given:
+            return given
+        runs = [TrainingSpec.model_validate(run) for run in given.get("runs", ())]
+        cells = [
+            Cell(loss_weights=run.loss_weights, epochs=run.epochs, seed=run.seed, run=number)
+            for number, run in enumerate(runs)
+        ]
+        return {**given, "cells": cells}
+
 
 class Night(Record):
     """When a job may run, as a person says it: 22:00 until 06:00, Europe/Berlin."""
@@ -302,7 +315,7 @@ class AnswerMap(NamedTuple):
     kind: Literal["activation", "tiles"]
     values: bytes
     """float16, little-endian, C order, (classes over all heads, rows, columns);
-    activation: class evidence in logits; tiles: probability, NaN where there is no tile."""
+    activation: class evidence in logits; tiles: uncalibrated probability, NaN without a tile."""
     shape: tuple[int, int, int]
     cell_px: tuple[float, float]
     """Height and width of one cell in level-0 px of the smear."""
@@ -363,6 +376,48 @@ class Scoring(Record):
     """Calibrated probabilities by smear id and head."""
     facts: dict[str, Any]
     """What was recorded before an external cohort was opened; {} otherwise."""
+
+
+class SiteLock(Record):
+    """An external cohort: a site that training never sees, and what it was when it was locked."""
+
+    site: str
+    sha256: str
+    """Over the identities and answers of its labelled smears."""
+    smears: int
+    patients: int
+    at: float
+
+
+class Opening(Record):
+    """What was on record before a site's smears were shown to a model."""
+
+    id: int
+    site: str
+    model_id: int
+    model_sha256: str
+    cohort_sha256: str
+    """As in `SiteLock`, on the day of the opening."""
+    lock_sha256: str | None
+    """None: the site was not locked."""
+    threshold: dict[str, Any]
+    """The calibration on the model's card, without its distances; {} where it has none."""
+    at: float
+
+
+class Promotion(Record):
+    """A change of the champion."""
+
+    id: int
+    model_id: int
+    previous_id: int | None
+    """None: the study had no champion."""
+    reason: str
+    is_forced: bool
+    is_rollback: bool
+    comparison: dict[str, Any]
+    """What the two were on patients that neither was trained on; {} if nothing was compared."""
+    at: float
 
 
 class WorkerRecord(Record):

@@ -16,7 +16,15 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from marrow.archive import CATALOGUE, STORE, ArchiveReader, OnProgress, open_archive
+from marrow.archive import (
+    BACKUP,
+    CATALOGUE,
+    STORE,
+    ArchiveReader,
+    BackupManifest,
+    OnProgress,
+    open_archive,
+)
 from marrow.catalogue import jobs
 from marrow.catalogue.database import Database, first_line
 from marrow.catalogue.migrate import HEAD, migrate, require_current, revision
@@ -61,7 +69,7 @@ def restore_backup(
     store = settings.store_folder
     try:
         with (
-            open_archive(file) as archive,
+            open_archive(file, BACKUP) as archive,
             _made(settings.home, 0o700),
             _made(store, 0o700 if settings.store is None else 0o777),
             TemporaryDirectory(prefix=".restore-", suffix=".part", dir=settings.home) as home_aside,
@@ -122,7 +130,10 @@ def _sqlite_file(settings: Settings) -> Path | None:
 
 
 def _unpack(
-    archive: ArchiveReader, catalogue: Path, store_aside: Path, on_progress: OnProgress | None
+    archive: ArchiveReader[BackupManifest],
+    catalogue: Path,
+    store_aside: Path,
+    on_progress: OnProgress | None,
 ) -> None:
     done, total = 0, archive.manifest.size
 
@@ -137,7 +148,9 @@ def _unpack(
         archive.extract(name, target, on_bytes)
 
 
-def _missing_files(archive: ArchiveReader, file: Path, store_aside: Path, store: Path) -> list[str]:
+def _missing_files(
+    archive: ArchiveReader[BackupManifest], file: Path, store_aside: Path, store: Path
+) -> list[str]:
     """Posix paths of the files that the store does not have yet.
 
     Raises

@@ -13,7 +13,6 @@ from marrow.catalogue.schema import (
     event,
     job,
     job_smear,
-    model,
     piece,
     prediction,
     provenance,
@@ -38,8 +37,8 @@ class PieceCounts(NamedTuple):
 class Answered(NamedTuple):
     """What came of the smears of a job that have an answer."""
 
-    calls: tuple[Counter[int], ...]
-    """Index of the called class to number of smears, head by head."""
+    calls: Counter[tuple[int, ...]]
+    """Indices of the called classes, one per head, to number of smears."""
     devices: Counter[str]
     """What computed the answers, to number of smears."""
 
@@ -162,12 +161,11 @@ def answered(connection: Connection, job_id: int, heads: int) -> Answered:
         .group_by(prediction.c.provenance_id, *columns)
     ).all()
     devices = _devices(connection, {row[0] for row in rows})
-    calls: tuple[Counter[int], ...] = tuple(Counter() for _ in range(heads))
+    calls: Counter[tuple[int, ...]] = Counter()
     computed_on: Counter[str] = Counter()
     for provenance_id, count, *called in rows:
         computed_on[devices[provenance_id]] += count
-        for head, index in enumerate(called):
-            calls[head][index] += count
+        calls[tuple(called)] += count
     return Answered(calls, computed_on)
 
 
@@ -221,24 +219,34 @@ def training_times(connection: Connection, job_id: int) -> TrainingTimes:
         .where(piece.c.job_id == job_id, piece.c.started_at.is_not(None))
         .order_by(piece.c.number.desc())
     )
-    begun = {int(row.payload["run"]): float(row.started_at) for row in segments}
+    begun = {
+        int(row.payload["run"]): float(row.started_at) for row in segments if "run" in row.payload
+    }
     return TrainingTimes(tuple((row.payload["run"], row.at) for row in told), begun)
 
 
 def segment_spans(connection: Connection, job_id: int) -> list[tuple[float, float]]:
-    """Start and end of each finished segment of a training."""
+    """Start and end of each finished segment of a training; its conclusion is none."""
     rows = connection.execute(
-        select(piece.c.started_at, piece.c.finished_at).where(
+        select(piece.c.started_at, piece.c.finished_at, piece.c.payload).where(
             piece.c.job_id == job_id, piece.c.state == "done", piece.c.started_at.is_not(None)
         )
     )
-    return [(row.started_at, row.finished_at) for row in rows]
+    return [(row.started_at, row.finished_at) for row in rows if "run" in row.payload]
 
 
 def models_of(connection: Connection, job_id: int) -> list[int]:
-    """Ids of the models that a training has made."""
-    made = select(model.c.id).where(model.c.job_id == job_id).order_by(model.c.id)
-    return list(connection.execute(made).scalars())
+    """Ids of the models that a training has made, the chosen one first.
+
+    One that is bit for bit that of an earlier training is among them, though it is not new.
+    """
+    told = (
+        select(event.c.payload)
+        .where(event.c.job_id == job_id, event.c.kind == "model")
+        .order_by(event.c.seq)
+    )
+    names = [row["model"] for row in connection.execute(told).scalars()]
+    return [int(name.removeprefix("m")) for name in names]
 
 
 def _devices(connection: Connection, ids: set[int | None]) -> dict[int | None, str]:

@@ -18,6 +18,7 @@ from marrow.errors import NotFound
 from marrow.records import (
     FINISHED,
     ClassifySpec,
+    ConclusionPayload,
     Event,
     Job,
     JobKind,
@@ -80,16 +81,18 @@ def submit_classify(
     return get(connection, job_id)
 
 
-def submit_sweep(connection: Connection, at: float, spec: SweepSpec) -> Job:
+def submit_sweep(
+    connection: Connection, at: float, spec: SweepSpec, *, night: Night | None = None
+) -> Job:
     """Store a training job: one first segment for each of its runs.
 
     Its priority is `overnight`: a segment yields to a person who waits for smears.
     """
     epochs = sum(run.epochs for run in spec.runs)
     stored = spec.model_dump(mode="json")
-    job_id = _new_job(connection, at, "sweep", stored, epochs, "overnight", None)
+    job_id = _new_job(connection, at, "sweep", stored, epochs, "overnight", night)
     for run in range(len(spec.runs)):
-        add_segment(connection, job_id, SegmentPayload(run=run, segment=0))
+        add_training(connection, job_id, SegmentPayload(run=run, segment=0))
     append_event(connection, at, job_id, "state", {"state": "waiting"})
     return get(connection, job_id)
 
@@ -130,8 +133,10 @@ def move_to_new_pieces(
         )
 
 
-def add_segment(connection: Connection, job_id: int, payload: SegmentPayload) -> None:
-    """Insert a training segment that is ready to be claimed."""
+def add_training(
+    connection: Connection, job_id: int, payload: SegmentPayload | ConclusionPayload
+) -> None:
+    """Insert a piece of a sweep that is ready to be claimed: a segment, or the conclusion."""
     number = _next_number(connection, job_id)
     row = {"job_id": job_id, "number": number, **_NEW_PIECE}
     connection.execute(insert(piece), row | {"payload": payload.model_dump(mode="json")})
@@ -233,17 +238,29 @@ def errors(connection: Connection, job_id: int) -> Iterator[tuple[int, str]]:
 
 def append_event(
     connection: Connection, at: float, job_id: int, kind: str, payload: dict[str, Any]
-) -> int:
-    """Number and store an event of a job; the counter is raised in the same transaction."""
-    seq = connection.execute(
+) -> None:
+    """Number and store an event of a job; see `append_events`."""
+    append_events(connection, at, job_id, kind, [payload])
+
+
+def append_events(
+    connection: Connection, at: float, job_id: int, kind: str, payloads: Sequence[dict[str, Any]]
+) -> None:
+    """Number and store events of a job, in order; the counter is raised in the same transaction."""
+    if not payloads:
+        return
+    last = connection.execute(
         update(job)
         .where(job.c.id == job_id)
-        .values(last_seq=job.c.last_seq + 1)
+        .values(last_seq=job.c.last_seq + len(payloads))
         .returning(job.c.last_seq)
     ).scalar_one()
-    row = {"job_id": job_id, "seq": seq, "kind": kind, "payload": payload, "at": at}
-    connection.execute(insert(event), row)
-    return int(seq)
+    first = last - len(payloads) + 1
+    rows = [
+        {"job_id": job_id, "seq": first + number, "kind": kind, "payload": payload, "at": at}
+        for number, payload in enumerate(payloads)
+    ]
+    connection.execute(insert(event), rows)
 
 
 def set_state(connection: Connection, at: float, job_id: int, state: str) -> None:

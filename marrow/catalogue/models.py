@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from marrow.catalogue.locks import lock_study
-from marrow.catalogue.schema import model, scoring
+from marrow.catalogue.schema import model, promotion, scoring
 from marrow.errors import NotFound
-from marrow.records import ModelRecord, Precision
+from marrow.records import ModelRecord, Precision, Promotion, Scoring
+
+Answers = Mapping[int, Mapping[str, Sequence[float]]]
+"""Calibrated probabilities by smear id and head, in the order of the head's classes."""
+
+UNSEEN = frozenset({"test", "held_out"})
+"""Sides of a card's split whose patients did not train the model. Under seed2022 images are
+split and not patients: there the patients of its test images did."""
+
+FIRST = "the study's first model"
+"""The reason of a champion that nobody had to promote."""
 
 
 def register(
@@ -22,13 +33,17 @@ def register(
     precision: Precision,
     card: dict[str, Any],
     job_id: int | None,
+    is_foreign: bool = False,
 ) -> ModelRecord:
-    """Add a model, or find the one with the same weights; the study's first is its champion."""
+    """Add a model, or find the one with the same weights.
+
+    The first that the study trains is its champion; a foreign one, made elsewhere, never
+    becomes that by being registered.
+    """
     lock_study(connection)
-    known = connection.execute(select(model).where(model.c.sha256 == sha256)).first()
+    known = of_weights(connection, sha256)
     if known is not None:
-        return _record(known)
-    is_first = connection.execute(select(func.count()).select_from(model)).scalar_one() == 0
+        return known
     values = {
         "sha256": sha256,
         "path": path,
@@ -36,11 +51,19 @@ def register(
         "precision": precision,
         "card": card,
         "job_id": job_id,
-        "is_champion": is_first,
+        "is_champion": False,
         "created_at": at,
     }
     row = connection.execute(insert(model).values(**values).returning(*model.c)).one()
+    if not is_foreign and champion(connection) is None:
+        return promote(connection, at, row.id, FIRST)
     return _record(row)
+
+
+def of_weights(connection: Connection, sha256: str) -> ModelRecord | None:
+    """The model whose weights have this hash; None if there is none."""
+    row = connection.execute(select(model).where(model.c.sha256 == sha256)).first()
+    return None if row is None else _record(row)
 
 
 def get(connection: Connection, model_id: int) -> ModelRecord:
@@ -49,6 +72,14 @@ def get(connection: Connection, model_id: int) -> ModelRecord:
     if row is None:
         raise NotFound(f"There is no model m{model_id}: `marrow models` lists them")
     return _record(row)
+
+
+def trained_on(made: ModelRecord) -> frozenset[str]:
+    """The patients, by pseudonym, that a model's card says it was trained on."""
+    is_by_image = made.card.get("training", {}).get("protocol") == "seed2022"
+    unseen = UNSEEN - {"test"} if is_by_image else UNSEEN
+    sides = made.card.get("split", {}).items()
+    return frozenset(name for side, names in sides if side not in unseen for name in names)
 
 
 def champion(connection: Connection) -> ModelRecord | None:
@@ -62,23 +93,101 @@ def all_models(connection: Connection) -> list[ModelRecord]:
     return [_record(row) for row in connection.execute(select(model).order_by(model.c.id.desc()))]
 
 
-def promote(connection: Connection, model_id: int) -> ModelRecord:
-    """Make a model the champion; NotFound if there is none of that id."""
+def promote(
+    connection: Connection,
+    at: float,
+    model_id: int,
+    reason: str,
+    *,
+    is_forced: bool = False,
+    is_rollback: bool = False,
+    comparison: dict[str, Any] | None = None,
+) -> ModelRecord:
+    """Make a model the champion, and note why; `marrow.promotion` decides whether it may be.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that id.
+    """
     lock_study(connection)
     get(connection, model_id)
+    previous = champion(connection)
     connection.execute(update(model).values(is_champion=model.c.id == model_id))
+    row = {
+        "model_id": model_id,
+        "previous_id": None if previous is None else previous.id,
+        "reason": reason,
+        "is_forced": is_forced,
+        "is_rollback": is_rollback,
+        "comparison": comparison or {},
+        "at": at,
+    }
+    connection.execute(insert(promotion), row)
     return get(connection, model_id)
 
 
+def promotions(connection: Connection) -> list[Promotion]:
+    """All changes of the champion, oldest first."""
+    rows = connection.execute(select(promotion).order_by(promotion.c.id))
+    return [Promotion(**row._mapping) for row in rows]
+
+
+def predecessor(changes: Sequence[Promotion]) -> int | None:
+    """The champion before the present one; rollbacks undo, so that two of them go two back.
+
+    Parameters
+    ----------
+    changes : sequence of Promotion
+        All of the study's, oldest first.
+    """
+    line: list[int] = []
+    for one in changes:
+        if not line and one.previous_id is not None:
+            line.append(one.previous_id)  # champion since before promotions were noted
+        if one.is_rollback:
+            line.pop()
+        else:
+            line.append(one.model_id)
+    return line[-2] if len(line) > 1 else None
+
+
 def record_scoring(
-    connection: Connection, at: float, model_id: int, side: str, figures: dict[str, Any]
+    connection: Connection,
+    at: float,
+    model_id: int,
+    side: str,
+    figures: dict[str, Any],
+    answers: Answers | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> int:
-    """Note one look at a side's patients; returns how often that side was looked at in all."""
-    connection.execute(
-        insert(scoring), {"model_id": model_id, "side": side, "at": at, "figures": figures}
-    )
-    looks = select(func.count()).select_from(scoring).where(scoring.c.side == side)
-    return int(connection.execute(looks).scalar_one())
+    """Note one look at a side's patients; returns how often all models looked there by now.
+
+    Parameters
+    ----------
+    side : str
+        As in `Scoring`.
+    figures, facts : dict
+        Fit for JSON; `facts` is what was recorded before an external cohort was opened.
+    answers : dict
+        Calibrated probabilities by smear id and head.
+    """
+    row = {"model_id": model_id, "side": side, "at": at, "figures": figures}
+    kept = {str(smear_id): heads for smear_id, heads in (answers or {}).items()}
+    connection.execute(insert(scoring), row | {"answers": kept, "facts": facts or {}})
+    return looks(connection, side)
+
+
+def looks(connection: Connection, side: str) -> int:
+    """How often all models together were scored on a side."""
+    rows = select(func.count()).select_from(scoring).where(scoring.c.side == side)
+    return int(connection.execute(rows).scalar_one())
+
+
+def scorings(connection: Connection, model_id: int) -> list[Scoring]:
+    """All looks with a model, oldest first."""
+    rows = select(scoring).where(scoring.c.model_id == model_id).order_by(scoring.c.id)
+    return [Scoring(**row._mapping) for row in connection.execute(rows)]
 
 
 def _record(row: Row[Any]) -> ModelRecord:

@@ -226,6 +226,7 @@ def _columns_of(scheme: Scheme, answer: Answer) -> dict[str, float | int]:
 
 
 def _answer_of(scheme: Scheme, row: Row[Any]) -> Answer:
+    """The stored answer to the heads that apply under its own calls."""
     mapping = row._mapping
     heads = []
     output = 0
@@ -239,7 +240,10 @@ def _answer_of(scheme: Scheme, row: Row[Any]) -> Answer:
                 probabilities=tuple(mapping[prediction.c[name]] for name in columns),
             )
         )
-    return Answer(heads=tuple(heads), flags=tuple(mapping[prediction.c.flags].split()))
+    applying = scheme.applying({answer.head: answer.call for answer in heads})
+    names = {head.name for head in applying}
+    shown = tuple(answer for answer in heads if answer.head in names)
+    return Answer(heads=shown, flags=tuple(mapping[prediction.c.flags].split()))
 
 
 def _answers(connection: Connection, keys: Sequence[Key]) -> dict[int | None, Row[Any]]:

@@ -196,6 +196,46 @@ scoring = Table(
     Column("side", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("figures", JSON, nullable=False),
+    Column("answers", JSON, nullable=False, server_default=text("'{}'")),
+    Column("facts", JSON, nullable=False, server_default=text("'{}'")),
+)
+
+# An external cohort: hidden from training since `at`, with the hash that it had then.
+site_lock = Table(
+    "site_lock",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("smears", Integer, nullable=False),
+    Column("patients", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# Written before a site's smears are classified, so that no look can be kept quiet.
+opening = Table(
+    "opening",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("model_id", ForeignKey("model.id"), nullable=False),
+    Column("model_sha256", Text, nullable=False),
+    Column("cohort_sha256", Text, nullable=False),
+    Column("lock_sha256", Text),
+    Column("threshold", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+promotion = Table(
+    "promotion",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", ForeignKey("model.id"), nullable=False),
+    Column("previous_id", ForeignKey("model.id")),
+    Column("reason", Text, nullable=False),
+    Column("is_forced", Boolean, nullable=False),
+    Column("is_rollback", Boolean, nullable=False),
+    Column("comparison", JSON, nullable=False),
+    Column("at", Double, nullable=False),
 )
 
 provenance = Table(

@@ -155,7 +155,7 @@ class _Search:
     @property
     def column(self) -> str:
         """The column to sort by, of `prediction` unless it is smear or patient."""
-        kind, *names = self.sort.column.split(":")
+        kind, *names = self.sort.column.split(":", 2)  # a class may hold colons: PML::RARA
         if kind == "p":
             return p_column(self.scheme, *names)
         return call_column(self.scheme, *names) if kind == "call" else kind
@@ -204,11 +204,22 @@ class _Search:
             else:
                 p = of.c[p_column(self.scheme, shown.head, shown.call)]
                 terms.append((p if self.column == p.key else _hidden(p)) >= shown.min_p)
+            terms += self._asked_terms(of, shown.head)
         if shown.flag is not None:
             # In these words, because the index of the flags has them.
             terms.append(of.c.flags != text("''"))
             terms.append(of.c.flags.contains(shown.flag, autoescape=True))
         return terms
+
+    def _asked_terms(self, of: Any, head_name: str) -> list[ColumnElement[bool]]:
+        """That the head applies under the prediction's other calls."""
+        conditions = self.scheme.head(head_name).asked_when.items()
+        return [
+            of.c[call_column(self.scheme, name)].in_(
+                [self.scheme.head(name).classes.index(answer) for answer in allowed]
+            )
+            for name, allowed in conditions
+        ]
 
     def job_terms(self) -> list[ColumnElement[bool]]:
         """What is asked of the job's rows."""
@@ -249,6 +260,8 @@ class _Search:
         if shown.head is not None and shown.call is not None:
             asked.add(call_column(self.scheme, shown.head))
             asked.add(p_column(self.scheme, shown.head, shown.call))
+            conditions = self.scheme.head(shown.head).asked_when
+            asked.update(call_column(self.scheme, name) for name in conditions)
         return asked
 
     def _keys(self, of: Any, who: Any) -> Select[Any]:

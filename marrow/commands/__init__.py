@@ -2,10 +2,10 @@
 
 import typer
 
-from marrow.commands import backup, jobs, models, results, studies, system, upkeep
+from marrow.commands import backup, cohorts, jobs, models, results, studies, system, upkeep
 
 
 def register(app: typer.Typer) -> None:
     """Add the floor's subcommands to the command line."""
-    for group in (studies, jobs, models, results, backup, system, upkeep):
+    for group in (studies, cohorts, jobs, models, results, backup, system, upkeep):
         group.register(app)

@@ -1,8 +1,10 @@
-"""`marrow models`: the registry."""
+"""`marrow models`: the registry, its champion, and models as files."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,9 +13,34 @@ from rich.table import Table
 from marrow.catalogue import models
 from marrow.cli import AsJson, session_of, show
 from marrow.commands.jobs import model_number
-from marrow.records import ModelRecord
+from marrow.commands.model_words import (
+    ALL_FIGURES,
+    cell_text,
+    comparison_text,
+    figure_lines,
+    figures_text,
+    interval,
+    protocol_text,
+)
+from marrow.model_files import export_model
+from marrow.promotion import Promoted, compare_models, promote, rollback
+
+__all__ = [
+    "ALL_FIGURES",
+    "Model",
+    "Reason",
+    "figure_lines",
+    "figures_text",
+    "group",
+    "interval",
+    "promoted_text",
+    "promoted_values",
+    "register",
+]
 
 group = typer.Typer(help="The study's trained models.", invoke_without_command=True)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="m17")]
+Reason = Annotated[str, typer.Option(help="Why; it is stored.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,26 +62,22 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         show(True, [one.model_dump() for one in found], "")
         return
-    table = Table("model", "", "backbone", "tune", "epochs", "test figures")
+    table = Table("model", "", "backbone", "tune", "cell", "protocol", "test figures")
     for one in found:
-        training = one.card.get("training", {})
         table.add_row(
             one.name,
             "*" if one.is_champion else "",
             str(one.card.get("backbone", "")),
-            str(training.get("tune", "")),
-            str(training.get("epochs", "")),
+            str(one.card.get("training", {}).get("tune", "")),
+            cell_text(one),
+            protocol_text(one),
             figures_text(one),
         )
     Console().print(table if found else "No models yet: `marrow train` makes one")
 
 
 @group.command("show")
-def show_model(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="m17")],
-    as_json: AsJson = False,
-) -> None:
+def show_model(context: typer.Context, model: Model, as_json: AsJson = False) -> None:
     """A model's card, whole."""
     with session_of(context).study.database.read() as connection:
         found = models.get(connection, model_number(model) or 0)
@@ -64,27 +87,93 @@ def show_model(
     Console().print_json(data=found.card)
 
 
-def figures_text(model: ModelRecord) -> str:
-    """The test figures of a card in a few lines, each with its n, unit and interval."""
-    lines = []
-    for head, figures in model.card.get("figures", {}).get("heads", {}).items():
-        for name in ("accuracy", "auc"):
-            figure = figures.get(name)
-            if isinstance(figure, dict):
-                lines.append(f"{head} {name.upper() if name == 'auc' else name} {interval(figure)}")
-    return "\n".join(lines)
+@group.command("compare")
+def compare_two(
+    context: typer.Context, champion: Model, challenger: Model, as_json: AsJson = False
+) -> None:
+    """Two models on the patients that neither was trained on."""
+    study = session_of(context).study
+    pair = [model_number(one) or 0 for one in (champion, challenger)]
+    found = compare_models(study, pair[0], pair[1])
+    show(as_json, found.model_dump(mode="json"), comparison_text(found, study.scheme))
 
 
-def interval(figure: dict[str, object]) -> str:
-    """A stored figure as text: 0.912 (0.85-0.96), n = 40 patients."""
-    value, low, high = figure.get("value"), figure.get("low"), figure.get("high")
-    if value is None:
-        return f"not estimable ({figure.get('reason', 'no cases')})"
-    text = f"{value:.3f}"
-    if low is not None and high is not None:
-        text += f" ({low:.3f}-{high:.3f})"
-    else:
-        text += f" (no interval: {figure.get('reason') or 'not estimable'})"
-    if "n" in figure:
-        text += f", n = {figure['n']} {figure.get('unit', '')}".rstrip()
-    return text
+@group.command("promote")
+def promote_model(
+    context: typer.Context,
+    model: Model,
+    reason: Reason,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if it is worse, or cannot be compared.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion, if it is not worse where neither was trained."""
+    study = session_of(context).study
+    done = promote(study, model_number(model) or 0, reason, force=force)
+    show(as_json, promoted_values(done), promoted_text(done, study.scheme))
+
+
+@group.command("rollback")
+def rollback_model(
+    context: typer.Context, reason: Reason = "rolled back", as_json: AsJson = False
+) -> None:
+    """Make the previous champion champion again."""
+    study = session_of(context).study
+    done = rollback(study, reason)
+    show(as_json, promoted_values(done), promoted_text(done, study.scheme))
+
+
+@group.command("history")
+def history(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every change of the champion, newest first, and why."""
+    with session_of(context).study.database.read() as connection:
+        found = models.promotions(connection)[::-1]
+    if as_json:
+        show(True, [one.model_dump() for one in found], "")
+        return
+    table = Table("when (UTC)", "champion", "before", "how", "reason")
+    for one in found:
+        when = datetime.fromtimestamp(one.at, UTC).strftime("%Y-%m-%d %H:%M")
+        how = "rollback" if one.is_rollback else "forced" if one.is_forced else ""
+        before = "" if one.previous_id is None else f"m{one.previous_id}"
+        table.add_row(when, f"m{one.model_id}", before, how, one.reason)
+    Console().print(table if found else "No change of the champion is on record")
+
+
+@group.command("export")
+def export(
+    context: typer.Context,
+    model: Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model into one file, with checksums."""
+    study = session_of(context).study
+    made = export_model(study, model_number(model) or 0, file, force=force)
+    text = (
+        f"{made.name} is in {file} (SHA-256 of its weights {made.sha256[:12]}); "
+        "its card lists the pseudonyms of its patients"
+    )
+    show(as_json, {"file": str(file), "model": made.name, "sha256": made.sha256}, text)
+
+
+def promoted_values(done: Promoted) -> dict[str, Any]:
+    """A change of the champion, fit for JSON."""
+    return {
+        "champion": done.champion.name,
+        "previous": None if done.previous is None else done.previous.name,
+        "is_forced": done.is_forced,
+        "comparison": None if done.comparison is None else done.comparison.model_dump(mode="json"),
+    }
+
+
+def promoted_text(done: Promoted, scheme: Any) -> str:
+    """A change of the champion in words."""
+    instead = "" if done.previous is None else f", instead of {done.previous.name}"
+    forced = " (forced: this is on record)" if done.is_forced else ""
+    text = f"{done.champion.name} is the champion{instead}{forced}"
+    if done.comparison is None:
+        return text
+    return f"{text}\n{comparison_text(done.comparison, scheme)}"

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 from marrow.catalogue import models
 from marrow.doctor.finding import Finding, ill, well
+from marrow.model_files import CARD, WEIGHTS
 from marrow.records import ModelRecord
 from marrow.settings import STORE_ROOT
 from marrow.study import Study
-
-WEIGHTS = "weights.safetensors"
-CARD = "card.json"
 
 
 def examine(study: Study) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ from marrow.records import (
     Answer,
     AnswerMap,
     Claim,
+    HarvestRef,
     HeadAnswer,
     Outcome,
     Provenance,
@@ -38,7 +39,8 @@ from marrow.records import (
 from marrow.settings import Settings
 from marrow.study import Study
 from worker import claims
-from worker.claims import NewModel, Owner
+from worker.owner import Owner
+from worker.training_claims import NewModel, finish_conclusion, finish_run, payload_of
 
 DUMP = Path(__file__).with_name("catalogue_0001.sql")
 OWNER = Owner("new-life", 1, 1_700_000_000.0)
@@ -62,10 +64,13 @@ def load_0001() -> Callable[[Path], Path]:
 def _finish(study: Study, held: Claim) -> None:
     """Answer a claimed piece at once: the first class of each head, or a model."""
     if held.kind == "sweep":
-        payload = SegmentPayload.model_validate(held.payload)
-        sha256 = f"{held.job_id:064x}"
-        model = NewModel(sha256, f"models/{sha256[:16]}", "b" * 64, "fp32", {})
-        claims.finish_segment(study, held, payload, model)
+        payload, sha256 = payload_of(held), f"{held.job_id:064x}"
+        if isinstance(payload, SegmentPayload):
+            harvest = HarvestRef(path=f"runs/j{held.job_id}-r0/h", sha256="c" * 64, epoch=1)
+            finish_run(study, held, payload, (harvest,))
+        else:
+            made = NewModel(sha256, f"models/{sha256[:16]}", "b" * 64, "fp32", {})
+            finish_conclusion(study, held, [made])
         return
     with study.database.read() as connection:
         model_id = jobs.get(connection, held.job_id).spec["model_id"]

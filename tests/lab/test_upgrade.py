@@ -11,7 +11,7 @@ from alembic import command
 from sqlalchemy import Connection, MetaData, func, insert, inspect, null, select, text, update
 from typer.testing import CliRunner
 
-from marrow.catalogue import jobs, labels, predictions, smears
+from marrow.catalogue import cohorts, jobs, labels, models, predictions, smears
 from marrow.catalogue.database import Database
 from marrow.catalogue.migrate import HEAD, migrate, revision, script_config
 from marrow.catalogue.schema import job, piece
@@ -173,6 +173,36 @@ def test_unfinished_jobs_of_the_old_schema_are_finished_by_the_new_one(
         attempt = select(piece.c.attempt).where(piece.c.job_id == 3, piece.c.number == 1)
         assert connection.execute(attempt).scalar_one() == 1  # the fence counts on, never back
     study.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_study_of_the_second_schema_keeps_every_row(
+    kind: str, home: Path, old_rows: Rows, request: pytest.FixtureRequest
+) -> None:
+    if kind == "sqlite":
+        database = sqlite_at(home / "catalogue.sqlite")
+    else:
+        url = request.getfixturevalue("postgres_url")
+        put_into_postgresql(url, old_rows)
+        database = Database(url)
+    config = script_config()
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        before = all_rows(connection, old_rows)
+    migrate(database)
+    with database.write() as connection:
+        after = all_rows(connection, old_rows)
+        for name, rows in before.items():
+            assert in_order(after[name], set(rows[0])) == in_order(rows, set(rows[0])), name
+        # A look of the old study counts, though nobody kept what the model had said.
+        (scoring,) = models.scorings(connection, 1)
+        assert (scoring.side, scoring.answers, scoring.facts) == ("test", {}, {})
+        assert models.record_scoring(connection, 0.0, 1, "test", {}, {3: {"mds": (0.5, 0.5)}}) == 2
+        assert models.scorings(connection, 1)[1].answers == {3: {"mds": (0.5, 0.5)}}
+        assert cohorts.locked_sites(connection) == {}
+        assert models.promotions(connection) == []
+    database.close()
 
 
 def schema_of(connection: Connection) -> dict[str, Any]:

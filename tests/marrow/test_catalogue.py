@@ -198,7 +198,7 @@ def test_the_first_model_is_champion_until_another_is_promoted(
     assert add_model(any_study) == first
     with any_study.database.write() as connection:
         assert models.champion(connection) == first
-        models.promote(connection, second.id)
+        models.promote(connection, 0.0, second.id, "better")
         assert models.champion(connection) == models.get(connection, second.id)
         assert models.record_scoring(connection, 0.0, first.id, "test", {}) == 1
         assert models.record_scoring(connection, 0.0, second.id, "test", {}) == 2

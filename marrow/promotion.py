@@ -1,0 +1,131 @@
+"""Who may become champion: a challenger that is not worse where neither was trained."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from marrow.catalogue import models
+from marrow.comparing import Comparison, compare
+from marrow.errors import Busy, NotBetter, NotFound
+from marrow.records import ModelRecord
+from marrow.study import Study
+
+
+class Promoted(NamedTuple):
+    """What a change of the champion did."""
+
+    champion: ModelRecord
+    previous: ModelRecord | None
+    comparison: Comparison | None
+    """None where there was nobody to compare with."""
+    is_forced: bool
+    """Whether it would have been refused."""
+
+
+def compare_models(study: Study, champion_id: int, challenger_id: int) -> Comparison:
+    """Both models on the patients that neither was trained on; see `marrow.comparing`."""
+    with study.database.read() as connection:
+        pair = [models.get(connection, one) for one in (champion_id, challenger_id)]
+        return compare(connection, study.scheme, pair[0], pair[1])
+
+
+def promote(study: Study, model_id: int, reason: str, *, force: bool = False) -> Promoted:
+    """Make a model the champion, if it is not worse than the present one.
+
+    Raises
+    ------
+    NotBetter
+        Unless forced: if it is worse on the primary head beyond the interval, or the two
+        cannot be compared; or if no reason is given.
+    Busy
+        If somebody else chose another champion meanwhile.
+    """
+    reason = _given(reason)
+    with study.database.read() as connection:
+        challenger = models.get(connection, model_id)
+        before = models.champion(connection)
+        comparison = None
+        if before is not None:
+            _refuse_champion(before, challenger)
+            comparison = compare(connection, study.scheme, before, challenger)
+    objection = None if comparison is None else objection_to(study, comparison)
+    if objection is not None and not force:
+        raise NotBetter(f"{objection}; --force promotes it all the same, which is on record")
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        if models.champion(connection) != before:
+            raise Busy("Another champion was chosen just now: compare again with it")
+        stored = {} if comparison is None else comparison.model_dump(mode="json")
+        champion = models.promote(
+            connection,
+            at,
+            model_id,
+            reason,
+            is_forced=objection is not None,
+            comparison=stored,
+        )
+    return Promoted(champion, before, comparison, objection is not None)
+
+
+def rollback(study: Study, reason: str) -> Promoted:
+    """Make the previous champion champion again; a second time, the one before it.
+
+    Raises
+    ------
+    NotFound
+        If there was none before.
+    """
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        before = models.champion(connection)
+        previous = models.predecessor(models.promotions(connection))
+        if previous is None:
+            raise NotFound("There was no champion before this one: `marrow models history`")
+        champion = models.promote(connection, at, previous, _given(reason), is_rollback=True)
+    return Promoted(champion, before, None, is_forced=False)
+
+
+def objection_to(study: Study, comparison: Comparison) -> str | None:
+    """Why the challenger should not be champion, in one sentence; None if nothing speaks
+    against it."""
+    challenger, champion = f"m{comparison.challenger}", f"m{comparison.champion}"
+    primary = comparison.primary(study.scheme)
+    if not any(comparison.sides.values()):
+        with study.database.read() as connection:
+            pair = comparison.champion, comparison.challenger
+            sides = [{one.side for one in models.scorings(connection, it)} for it in pair]
+        lacking = [f"m{it}" for it, known in zip(pair, sides, strict=True) if "test" not in known]
+        how = " and ".join(f"`marrow validate {name} --side test`" for name in lacking)
+        return (
+            f"{challenger} cannot be compared with {champion}: no patient was scored with both "
+            "and trained neither" + (f"; {how} scores them" if lacking else "")
+        )
+    for difference in primary.differences:
+        if difference.is_worse:
+            figure = difference.figure.replace("_", " ").replace("auc", "AUC")
+            ends = (
+                f"{difference.low:+.3f} to {difference.high:+.3f}"
+                if difference.low is not None and difference.high is not None
+                else f"no interval: {difference.reason}"
+            )
+            return (
+                f"{challenger} is worse than {champion} on {primary.head}: {figure} "
+                f"{difference.value:+.3f} ({ends}, n = {difference.n} {difference.unit})"
+            )
+    if all(one.value is None for one in primary.differences):
+        return (
+            f"{challenger} cannot be compared with {champion} on {primary.head} by blind labels: "
+            f"{primary.differences[0].reason}"
+        )
+    return None
+
+
+def _refuse_champion(before: ModelRecord, challenger: ModelRecord) -> None:
+    if before.id == challenger.id:
+        raise NotBetter(f"{challenger.name} is the champion already")
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise NotBetter("A change of the champion needs a reason: --reason 'why'")
+    return reason.strip()
