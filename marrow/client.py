@@ -21,6 +21,7 @@ from marrow.queue import make_app, wake
 from marrow.records import Event, Job, Night, SweepSpec, TrainingSpec, WorkerRecord
 from marrow.statefile import read_state
 from marrow.study import Study
+from marrow.sweeps import Grid, plan
 
 LOOKS_PER_AGENT_LOOK = 60
 """A follower looks after the agent every 3 s: it may have been killed."""
@@ -87,11 +88,16 @@ class Client:
         self.wake()
         return job
 
-    def train(self, *runs: TrainingSpec) -> Job:
-        """Queue training runs as one job; returns once it is stored."""
+    def train(self, spec: TrainingSpec) -> Job:
+        """Queue one training, a sweep with a cell for each epoch that it keeps; see `sweep`."""
+        weights, epochs, seeds = (spec.loss_weights,), spec.kept_epochs, (spec.seed,)
+        return self.sweep(plan(Grid(base=spec, loss_weights=weights, epochs=epochs, seeds=seeds)))
+
+    def sweep(self, spec: SweepSpec, *, night: Night | None = None) -> Job:
+        """Queue a sweep (`marrow.sweeps.plan` makes one of a grid); returns once it is stored."""
         with self.study.database.write() as connection:
             at = self.study.database.now(connection)
-            job = jobs.submit_sweep(connection, at, SweepSpec(runs=runs))
+            job = jobs.submit_sweep(connection, at, spec, night=night)
         self.wake()
         return job
 

@@ -14,6 +14,7 @@ from marrow.copies import copy_asset
 from marrow.errors import BadLabels, MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
 from marrow.images import Asset, find_assets, open_smear
 from marrow.records import NewSmear
+from marrow.schemes import NOT_CLASSES, Scheme
 from marrow.study import Study
 
 BATCH = 200
@@ -179,12 +180,25 @@ def _row(
             labels.check_answer(study.scheme, head, answer)
         except BadLabels as error:
             raise BadLabels(f"{place}: {error}") from error
+    _check_asked(study.scheme, place, answers)
     description = {name: texts[name] for name in _DESCRIPTION if texts.get(name)}
     unprintable = [text for text in texts.values() if not text.isprintable()]
     if unprintable:
         raise BadLabels(f"{place}: {unprintable[0]!r} holds control characters")
     pixel_size_um = _pixel_size(place, texts.get("mpp", ""))
     return _resolved(folder / texts["file"]), LabelRow(description, pixel_size_um, answers)
+
+
+def _check_asked(scheme: Scheme, place: str, answers: dict[str, str]) -> None:
+    known = {name: answer for name, answer in answers.items() if answer not in NOT_CLASSES}
+    applying = {head.name for head in scheme.applying(scheme.complete(known))}
+    for name in known.keys() - applying:
+        conditions = scheme.head(name).asked_when.items()
+        when = " and ".join(f"{other} is {' or '.join(allowed)}" for other, allowed in conditions)
+        raise BadLabels(
+            f"{place}: {name} is {known[name]!r}, but is asked only when {when}; "
+            "leave one of the two cells empty, or correct it"
+        )
 
 
 def _resolved(path: Path) -> Path:

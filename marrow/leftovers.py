@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from marrow.catalogue import jobs
 from marrow.catalogue.locks import lock_job
@@ -25,6 +25,8 @@ from marrow.study import Study
 
 RUNS, FEATURES = "runs", "features"
 _RUN = re.compile(r"j(\d{1,9})-r(\d{1,6})")
+_CACHES = {".safetensors", ".maps", ".json"}
+"""Pooled features; maps of a frozen part of the trunk, and what they are of."""
 _PART_DAYS = 1.0
 """Nobody writes a file for so long."""
 
@@ -80,17 +82,24 @@ def remove(study: Study, found: Leftover, older_than_days: float) -> bool:
 
 
 def _begin_anew(connection: Connection, job_id: int, run: int) -> None:
-    """Let the ledger forget the checkpoint: a retry of this run begins at its beginning."""
-    ended = connection.execute(
-        select(piece.c.number, piece.c.payload).where(
-            piece.c.job_id == job_id, piece.c.state.in_(("failed", "cancelled"))
-        )
-    )
+    """Let the ledger forget what the run has left: a retry of it begins at its beginning.
+
+    So does a run of a sweep without a conclusion that was done: its harvests are gone. With
+    them goes a conclusion that waits for a retry; the last run to end adds another.
+    """
+    if jobs.get(connection, job_id).state == "done":
+        return
+    mine = select(piece.c.number, piece.c.state, piece.c.payload).where(piece.c.job_id == job_id)
     first = SegmentPayload(run=run, segment=0).model_dump(mode="json")
-    for row in ended.all():
-        if row.payload is not None and row.payload["run"] == run:
-            same = piece.c.job_id == job_id, piece.c.number == row.number
-            connection.execute(update(piece).where(*same).values(payload=first))
+    for row in connection.execute(mine).all():
+        same = piece.c.job_id == job_id, piece.c.number == row.number
+        if "run" not in row.payload:
+            connection.execute(delete(piece).where(*same))
+        elif row.payload["run"] == run and (
+            row.state in {"failed", "cancelled"} or row.payload.get("harvests")
+        ):
+            again = {"payload": first, "state": "cancelled"}
+            connection.execute(update(piece).where(*same).values(**again))
 
 
 def _runs(study: Study, older_than_days: float) -> Iterator[Leftover]:
@@ -123,7 +132,7 @@ def _why_over(study: Study, connection: Connection, job_id: int, days: float) ->
 
 def _features(store: Path, before: float) -> Iterator[Leftover]:
     for path in _entries(store / FEATURES):
-        if path.suffix == ".safetensors" and _changed(path) < before:
+        if path.suffix in _CACHES and _changed(path) < before:
             yield Leftover(path, _size(path), "features, computed again when asked for")
 
 

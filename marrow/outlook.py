@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -108,7 +109,7 @@ def _own(connection: Connection, job: Job, devices: list[str]) -> _Own:
     return (
         _own_smears(connection, job, devices)
         if job.kind == "classify"
-        else _own_epochs(connection, job)
+        else _own_epochs(connection, job, len(devices))
     )
 
 
@@ -146,7 +147,10 @@ def _seconds(
     return work_s(fields, slides, pace, at_once)
 
 
-def _own_epochs(connection: Connection, job: Job) -> _Own:
+def _own_epochs(connection: Connection, job: Job, workers: int) -> _Own:
+    """What is left of a sweep: its runs, which so many workers share; not its conclusion."""
+    if job.done >= job.total:
+        return _Own(None, reason="how long a model is tested is not known")
     spec = SweepSpec.model_validate(job.spec)
     times = account.training_times(connection, job.id)
     first: dict[int, float] = {}
@@ -161,7 +165,10 @@ def _own_epochs(connection: Connection, job: Job) -> _Own:
     seconds = epochs_s(times.epochs, leads, job.total - job.done, len(spec.runs) - len(begun))
     if seconds is None:
         return _Own(None, reason="a training is measured once two of its epochs are done")
-    return _Own(seconds, "this job")
+    told = Counter(run for run, _ in times.epochs)
+    open_runs = sum(told[number] < run.epochs for number, run in enumerate(spec.runs))
+    # A run is one worker's at a time; that the last ones to end leave others idle is not counted.
+    return _Own(seconds / max(1, min(workers, open_runs)), "this job")
 
 
 def _live_devices(connection: Connection, at: float) -> list[str]:
@@ -208,6 +215,8 @@ def _words(job: Job, at: float, ahead: list[Job], nobody: str) -> str:
         return f"waits behind job {ahead[0].id}"
     if job.state == "waiting":
         return "waits for a worker"
+    if job.kind == "sweep" and job.done >= job.total:
+        return "chooses and tests its models"
     return "runs" if job.closes_at is None else f"runs, until {clock_text(job.closes_at, at)}"
 
 

@@ -54,6 +54,10 @@ class Head(BaseModel):
     positive: str | None = None
     """The class that sensitivity and AUC are about; two-class heads only."""
     label_from: LabelFrom | None = None
+    asked_when: dict[str, tuple[str, ...]] = {}
+    """Where the question makes sense: other heads, and their answers that allow it. The
+    subtypes of MDS are asked when the diagnosis is MDS; of any other smear the head's answer,
+    which a network always gives, means nothing and is not shown."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -104,6 +108,7 @@ class Scheme(BaseModel):
             raise ValueError(f"primary = {self.primary!r} is none of the heads {names}")
         for head in self.heads:
             self._check_label_from(head, names)
+            self._check_asked_when(head, names)
         for implication in self.implications:
             for name, answer in (*implication.when.items(), *implication.then.items()):
                 if name not in names or answer not in self.head(name).classes:
@@ -123,6 +128,16 @@ class Scheme(BaseModel):
             if unknown:
                 raise ValueError(f"head {head.name}: label_from names {sorted(unknown)}")
 
+    def _check_asked_when(self, head: Head, names: list[str]) -> None:
+        if head.asked_when and head.name == self.primary:
+            raise ValueError(f"head {head.name} is the primary one, which is always asked")
+        for name, answers in head.asked_when.items():
+            if name not in names or name == head.name or self.head(name).asked_when:
+                raise ValueError(f"head {head.name}: asked_when names no head that is always asked")
+            unknown = sorted(set(answers) - set(self.head(name).classes))
+            if unknown or not answers:
+                raise ValueError(f"head {head.name}: asked_when names {unknown or 'no answer'}")
+
     def head(self, name: str) -> Head:
         """The head of that name; KeyError if there is none."""
         for head in self.heads:
@@ -135,8 +150,24 @@ class Scheme(BaseModel):
         """The heads that a reader answers; the others follow from these."""
         return tuple(head for head in self.heads if head.label_from is None)
 
+    def applying(self, answers: Mapping[str, str | None]) -> tuple[Head, ...]:
+        """The heads whose question makes sense where these are the answers to one smear.
+
+        What is not known (None, or missing) rules out nothing.
+        """
+        return tuple(
+            head
+            for head in self.heads
+            if all(
+                answers.get(name) is None or answers[name] in allowed
+                for name, allowed in head.asked_when.items()
+            )
+        )
+
     def complete(self, given: Mapping[str, str]) -> dict[str, str | None]:
         """One answer per head, None where it is missing or unsure, from the answers given.
+
+        An answer to a head that does not apply counts as missing: it trains and scores nothing.
 
         Raises
         ------
@@ -147,7 +178,9 @@ class Scheme(BaseModel):
         if unknown:
             raise KeyError(*sorted(unknown))
         known = {name: answer for name, answer in given.items() if answer not in NOT_CLASSES}
-        return {head.name: self._answer(head, known) for head in self.heads}
+        answers = {head.name: self._answer(head, known) for head in self.heads}
+        applying = {head.name for head in self.applying(answers)}
+        return {name: answer if name in applying else None for name, answer in answers.items()}
 
     @staticmethod
     def _answer(head: Head, known: Mapping[str, str]) -> str | None:
@@ -162,10 +195,17 @@ class Scheme(BaseModel):
         return head.classes[0]
 
     def is_contradicted_by(self, calls: Mapping[str, str]) -> bool:
-        """Whether the calls of one smear contradict an implication or a derived head."""
+        """Whether the calls of one smear contradict an implication or a derived head.
+
+        Heads that do not apply under these calls are left out: what the subtype of MDS is said
+        to be contradicts nothing where the diagnosis is called AA.
+        """
+        applying = {head.name for head in self.applying(calls)}
+        calls = {name: call for name, call in calls.items() if name in applying}
         for implication in self.implications:
             holds = all(calls.get(h) == answer for h, answer in implication.when.items())
-            if holds and any(calls.get(h) != answer for h, answer in implication.then.items()):
+            then = implication.then.items()
+            if holds and any(calls.get(head, answer) != answer for head, answer in then):
                 return True
         asked = {head.name: calls[head.name] for head in self.asked if head.name in calls}
         implied = self.complete(asked)

@@ -33,7 +33,7 @@ class Calls(Record):
 
     head: str
     n: int
-    """Smears with an answer; smears, not patients."""
+    """Smears with an answer to which the head applies; smears, not patients."""
     counts: dict[str, int]
     """Smears per class, in the scheme's order."""
 
@@ -175,12 +175,12 @@ def without_name(reason: str, path: str) -> str:
     return _FILE_NAME.sub("", reason)
 
 
-def _calls(scheme: Scheme, counted: tuple[Counter[int], ...]) -> tuple[Calls, ...]:
-    return tuple(
-        Calls(
-            head=head.name,
-            n=sum(counts.values()),
-            counts={name: counts[index] for index, name in enumerate(head.classes)},
-        )
-        for head, counts in zip(scheme.heads, counted, strict=True)
-    )
+def _calls(scheme: Scheme, counted: Counter[tuple[int, ...]]) -> tuple[Calls, ...]:
+    """What was called, head by head, of the smears to which the head applies."""
+    counts = {head.name: dict.fromkeys(head.classes, 0) for head in scheme.heads}
+    for indices, count in counted.items():
+        pairs = zip(scheme.heads, indices, strict=True)
+        called = {head.name: head.classes[index] for head, index in pairs}
+        for head in scheme.applying(called):
+            counts[head.name][called[head.name]] += count
+    return tuple(Calls(head=name, n=sum(own.values()), counts=own) for name, own in counts.items())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from marrow.records import Night
@@ -116,7 +118,8 @@ def epochs_s(
     Parameters
     ----------
     told : iterable of (int, float)
-        Run and time of each epoch, in order.
+        Run and time of each epoch, in order. Quick ones are told some at a time: those of one
+        run and time share the time since the run's last one.
     leads : iterable of float
         Seconds from the start of a run to its first epoch (features, the first epoch), of
         each run that has one.
@@ -126,14 +129,17 @@ def epochs_s(
     Returns
     -------
     float or None
-        None before two epochs of one run have been told.
+        None before epochs of one run have been told at two times.
     """
-    last: dict[int, float] = {}
-    gaps = []
+    times: dict[int, Counter[float]] = {}
     for run, at in told:
-        if run in last:
-            gaps.append(at - last[run])
-        last[run] = at
+        times.setdefault(run, Counter())[at] += 1
+    gaps = [
+        (at - before) / count
+        for counts in times.values()
+        for (before, _), (at, count) in pairwise(counts.items())
+        for _ in range(count)
+    ]
     known_leads = sorted(leads)
     if not gaps:
         return None

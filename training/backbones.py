@@ -80,13 +80,17 @@ def build_trunk(backbone: str, seed: int) -> Trunk:
     return Trunk(nn.Sequential(layers), channels)
 
 
-def before_last_stage(layers: nn.Sequential) -> tuple[nn.Module, ...]:
-    """The trunk's blocks before its lowest resolution: all but `layer4` of a ResNet."""
+def blocks_of(layers: nn.Sequential) -> tuple[nn.Module, ...]:
+    """The trunk's blocks, to be applied one after the other."""
     blocks: list[nn.Module] = []
     for name, child in layers.named_children():
         blocks.extend(child.children() if name in _STAGES else [child])
-    last = max(index for index, block in enumerate(blocks) if _halves_the_map(block))
-    return tuple(blocks[:last])
+    return tuple(blocks)
+
+
+def before_last_stage(layers: nn.Sequential) -> int:
+    """How many blocks come before the trunk's lowest resolution: all but `layer4` of a ResNet."""
+    return max(index for index, block in enumerate(blocks_of(layers)) if _halves_the_map(block))
 
 
 def _halves_the_map(block: nn.Module) -> bool:

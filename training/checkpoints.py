@@ -9,20 +9,23 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from marrow.calibration import Calibration
 from marrow.errors import BadModel
-from marrow.records import Precision, Record, TrainingSpec
+from marrow.records import Cell, Precision, Record, TrainingSpec
 from marrow.schemes import Scheme, first_fault
+from marrow.statistics.novelty import Reference
 from training.network import MultiHeadNetwork, build_network
 from training.preprocess import Preprocessing
 
 WEIGHTS_NAME = "weights.safetensors"
+REFERENCE_NAME = "reference.safetensors"
 CARD_NAME = "card.json"
 
 MAX_CARD_BYTES = 16 * 1024**2
@@ -56,6 +59,8 @@ class ModelCard(Record):
     training: TrainingSpec
     split: dict[str, tuple[str, ...]]
     """Patients (pseudonyms) of each side: `train`, `test` ..."""
+    split_sha256: dict[str, str] = Field(default_factory=dict)
+    """Of each side, over the identities and labels of its smears."""
     versions: dict[str, str]
     """Of marrow, torch, torchvision and python."""
     figures: dict[str, Any]
@@ -63,23 +68,56 @@ class ModelCard(Record):
     precision: Precision = "fp32"
     parity: dict[str, float] | None = None
     """Measured agreement of bf16 with fp32; None: not measured."""
+    calibration: Calibration | None = None
+    """Temperatures, thresholds and conformal quantiles; None: probabilities as they come, and
+    neither sets nor the flags that need them."""
+    reference_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    """Of reference.safetensors, the training set's place in feature space; empty: none."""
+    selection: dict[str, Any] = Field(default_factory=dict)
+    """How the sweep chose: its cells, the chosen one, why, and the metric; {}: no sweep."""
+    cells: tuple[Cell, ...] = ()
+    """Of the sweep's grid, those that this model serves."""
     created: str
     """ISO 8601, UTC."""
     notes: tuple[str, ...] = ()
     """Sentences for a reader: which initial weights, what was dropped."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.calibration is None:
+            return self
+        fitted = {name: len(own.conformal) for name, own in self.calibration.heads.items()}
+        wanted = {head.name: len(head.classes) for head in self.scheme.heads}
+        if fitted != wanted:
+            raise ValueError(f"calibration has heads {fitted}, wanted by the scheme: {wanted}")
+        return self
 
-def save_model(folder: Path, network: MultiHeadNetwork, card: ModelCard) -> ModelCard:
-    """Write a model's folder; gives back the card with the hash of its weights.
 
-    The weights are replaced first and the card, which names their hash, last: a crash
-    between the two leaves a folder that `load_model` refuses.
+def save_model(
+    folder: Path, network: MultiHeadNetwork, card: ModelCard, reference: Reference | None = None
+) -> ModelCard:
+    """Write a model's folder; gives back the card with the hashes of its files.
+
+    The card, which names the others' hashes, is replaced last: a crash before that leaves a
+    folder that `load_model` refuses, or, if only the reference was new, `load_reference`.
     """
-    stored = safetensors.torch.save(_on_cpu(network.state_dict()))
-    complete = card.model_copy(update={"weights_sha256": hashlib.sha256(stored).hexdigest()})
+    contents = {WEIGHTS_NAME: safetensors.torch.save(_on_cpu(network.state_dict()))}
+    if reference is not None:
+        arrays = {name: torch.from_numpy(own) for name, own in reference.to_arrays().items()}
+        contents[REFERENCE_NAME] = safetensors.torch.save(_on_cpu(arrays))
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    complete = card.model_copy(
+        update={
+            "weights_sha256": hashes[WEIGHTS_NAME],
+            "reference_sha256": hashes.get(REFERENCE_NAME, ""),
+        }
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / WEIGHTS_NAME, stored)
+    for name, content in contents.items():
+        _replace(folder / name, content)
     _replace(folder / CARD_NAME, complete.model_dump_json(indent=1).encode())
+    if reference is None:
+        (folder / REFERENCE_NAME).unlink(missing_ok=True)
     return complete
 
 
@@ -115,6 +153,44 @@ def load_model(folder: Path, sha256: str | None = None) -> tuple[MultiHeadNetwor
         raise BadModel(f"{path}: {broken[0]} holds NaN or infinity; train or copy the model again")
     network.load_state_dict(tensors, assign=True)
     return network.eval(), card
+
+
+def load_reference(folder: Path, card: ModelCard) -> Reference | None:
+    """The place of the model's training set in its feature space; None if the card names none.
+
+    Raises
+    ------
+    BadModel
+        If the file is missing, altered, too large, not finite, or does not fit the model.
+    """
+    if not card.reference_sha256:
+        return None
+    path = folder / REFERENCE_NAME
+    declared = _read_header(path)
+    declared.pop(_METADATA, None)
+    if {entry.get("dtype") for entry in declared.values()} != {"F32"}:
+        raise BadModel(f"{path}: holds other numbers than float32; train or copy the model again")
+    tensors, _ = _read_checked(path, card.reference_sha256)
+    try:
+        reference = Reference.from_arrays({name: own.numpy() for name, own in tensors.items()})
+    except ValueError as error:
+        raise BadModel(f"{path}: {error}; train or copy the model again") from error
+    is_finite = all(bool(own.isfinite().all()) for own in tensors.values())
+    is_whole = len(reference.variances) == len(reference.mean)
+    if not is_finite or (reference.variances <= 0).any() or (reference.rest <= 0 and not is_whole):
+        raise BadModel(f"{path}: gives no finite distances; train or copy the model again")
+    _require_width(path, len(reference.mean), _read_header(folder / WEIGHTS_NAME), card)
+    return reference
+
+
+def _require_width(path: Path, found: int, weights: dict[str, Any], card: ModelCard) -> None:
+    """Raise BadModel unless the network has so many features, as the header of its weights says."""
+    declared = weights.get(f"heads.{card.scheme.primary}.weight", {})
+    if declared.get("shape", [])[1:] != [found]:
+        raise BadModel(
+            f"{path}: of {found} features, where the network's last layer is "
+            f"{declared.get('shape')}; train or copy the model again"
+        )
 
 
 def save_state(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> str:

@@ -1,84 +1,230 @@
-"""`marrow train` and `marrow models fetch`."""
+"""`marrow train`, `marrow sweep` and `marrow models fetch`."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from pathlib import Path
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from marrow.catalogue import models
-from marrow.cli import REFUSED, AsJson, session_of, show
+from marrow.catalogue import account, models
+from marrow.cli import REFUSED, AsJson, Session, console, session_of, show
 from marrow.client import has_worker_installed
 from marrow.commands.job_words import one_line
-from marrow.commands.jobs import wait_for
+from marrow.commands.jobs import PIPE_WIDTH, AtTime, TimeZone, UntilTime, night_of, wait_for
 from marrow.commands.models import figures_text, group
-from marrow.errors import BadModel
-from marrow.records import ModelRecord, TrainingSpec, Tune
-from marrow.schemes import Scheme
-from marrow.study import Study
+from marrow.commands.sweep_words import cells_table, cells_values, metric_text, plan_text
+from marrow.errors import BadGrid, BadModel
+from marrow.records import (
+    Augment,
+    Job,
+    ModelRecord,
+    Night,
+    Protocol,
+    SweepSpec,
+    TrainingSpec,
+)
+from marrow.sweeps import Grid, epochs_of, plan
+from training import (
+    audit_command,
+    augment_command,
+    import_command,
+    report_command,
+    validate_command,
+)
+from training.options import (
+    Augments,
+    Backbone,
+    BatchSize,
+    Copies,
+    Folds,
+    HoldOutSites,
+    InputPx,
+    Protocols,
+    SmearIsPatient,
+    TrainingPrecision,
+    Tuned,
+    Weights,
+    augment_of,
+    parse_grid_weights,
+    parse_loss_weights,
+    parse_numbers,
+    weights_source,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add these subcommands."""
     app.command("train")(train)
+    app.command("sweep")(sweep)
     group.command("fetch")(fetch)
+    audit_command.register(app)
+    augment_command.register(app)
+    validate_command.register(app)
+    report_command.register(app)
+    import_command.register()
 
 
 def train(
     context: typer.Context,
-    backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = (
-        "resnet50"
-    ),
-    weights: Annotated[
-        str, typer.Option(help="A state dict or safetensors file, `imagenet`, or `none`.")
-    ] = "none",
-    tune: Annotated[Tune, typer.Option(help="What of the network is trained.")] = "heads",
+    backbone: Backbone = "resnet50",
+    weights: Weights = "none",
+    tune: Tuned = "heads",
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     loss_weights: Annotated[
         str | None, typer.Option(help="One number per head, 1:9; default: equal.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the test draw, the heads and the order.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=2)] = 32,
-    input_px: Annotated[int, typer.Option(min=32, help="Edge of the network's input.")] = 256,
-    smear_is_patient: Annotated[
-        bool,
-        typer.Option("--smear-is-patient", help="A smear without a patient is its own patient."),
-    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the heads, the order and dropout.")] = 0,
+    protocol: Protocols = "honest",
+    augment: Augments = None,
+    copies: Copies = 4,
+    folds: Folds = 5,
+    hold_out_site: HoldOutSites = None,
+    batch_size: BatchSize = 32,
+    input_px: InputPx = 256,
+    precision: TrainingPrecision = "auto",
+    smear_is_patient: SmearIsPatient = False,
+    at: AtTime = None,
+    until: UntilTime = None,
+    zone: TimeZone = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the model.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on the study's labels, as a job of the queue."""
     session = session_of(context)
-    path, sha256 = weights_source(weights)
-    spec = TrainingSpec(
+    base = _base(
+        weights,
+        protocol,
+        augment,
         backbone=backbone,
-        weights=path,
-        weights_sha256=sha256,
         tune=tune,
-        epochs=epochs,
-        loss_weights=parse_loss_weights(loss_weights, session.study.scheme),
-        seed=seed,
+        copies=copies,
+        folds=folds,
+        hold_out_sites=tuple(hold_out_site or ()),
         batch_size=batch_size,
         input_px=input_px,
+        precision=precision,
         smear_is_patient=smear_is_patient,
     )
-    job = session.client.train(spec)
-    if not wait:
-        text = f"Job {job.id} waits; follow it with `marrow follow {job.id}`"
-        show(as_json, job.model_dump(), text)
+    own = (parse_loss_weights(loss_weights, session.study.scheme),)
+    spec = _planned(Grid(base=base, loss_weights=own, epochs=(epochs,), seeds=(seed,)))
+    job = _queue(session, spec, night_of(at, until, zone), wait, as_json)
+    if job is None:
         return
-    job = wait_for(session.client, job, as_json)
-    made = model_of_job(session.study, job.id)
+    made = next(iter(_models_of(session, job)), None)
     text = one_line(job)
     if made is not None:
+        chosen_by = metric_text(made)
         text += f"\nModel {made.name}, test patients:\n{figures_text(made)}"
+        text += f"\nTraining patients, out of fold: {chosen_by}" if chosen_by else ""
     values = {**job.model_dump(), "model": None if made is None else made.model_dump()}
     show(as_json, values, text)
     if job.state != "done":
         raise typer.Exit(REFUSED)
+
+
+def sweep(
+    context: typer.Context,
+    loss_weights: Annotated[
+        str | None,
+        typer.Option(help="One number per head each; default: 5:5,2:8,1:9 if there are two heads."),
+    ] = None,
+    epochs: Annotated[str, typer.Option(help="Numbers of epochs.")] = "30,50,200",
+    seeds: Annotated[str, typer.Option(help="Of the heads, the order and dropout.")] = "0",
+    tune: Tuned = "heads",
+    protocol: Protocols = "honest",
+    augment: Augments = None,
+    copies: Copies = 4,
+    folds: Folds = 5,
+    hold_out_site: HoldOutSites = None,
+    backbone: Backbone = "resnet50",
+    weights: Weights = "none",
+    batch_size: BatchSize = 32,
+    input_px: InputPx = 256,
+    precision: TrainingPrecision = "auto",
+    smear_is_patient: SmearIsPatient = False,
+    at: AtTime = None,
+    until: UntilTime = None,
+    zone: TimeZone = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the models.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train every combination of loss weights and epochs, and choose one by left-out patients."""
+    session = session_of(context)
+    base = _base(
+        weights,
+        protocol,
+        augment,
+        backbone=backbone,
+        tune=tune,
+        copies=copies,
+        folds=folds,
+        hold_out_sites=tuple(hold_out_site or ()),
+        batch_size=batch_size,
+        input_px=input_px,
+        precision=precision,
+        smear_is_patient=smear_is_patient,
+    )
+    grid = Grid(
+        base=base,
+        loss_weights=parse_grid_weights(loss_weights, session.study.scheme),
+        epochs=parse_numbers(epochs, "--epochs"),
+        seeds=parse_numbers(seeds, "--seeds"),
+    )
+    spec = _planned(grid)
+    job = _queue(session, spec, night_of(at, until, zone), wait, as_json)
+    if job is None:
+        return
+    made = _models_of(session, job)
+    values = {**job.model_dump(), "cells": cells_values(spec, made)}
+    show(as_json, values, one_line(job))
+    if made and not as_json:
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        Console(width=width).print(cells_table(spec, made))
+    if job.state != "done":
+        raise typer.Exit(REFUSED)
+
+
+def _base(weights: str, protocol: Protocol, augment: Augment | None, **others: Any) -> TrainingSpec:
+    """What all runs have in common."""
+    path, sha256 = weights_source(weights)
+    return TrainingSpec(
+        weights=path,
+        weights_sha256=sha256,
+        protocol=protocol,
+        augment=augment_of(augment, protocol),
+        **others,
+    )
+
+
+def _planned(grid: Grid) -> SweepSpec:
+    try:
+        return plan(grid)
+    except BadGrid as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _queue(
+    session: Session, spec: SweepSpec, night: Night | None, wait: bool, as_json: bool
+) -> Job | None:
+    """Say what will be trained, queue it, and follow it to its end; None without `wait`."""
+    if not as_json:
+        console().print(plan_text(spec), markup=False, highlight=False)
+    job = session.client.sweep(spec, night=night)
+    if wait:
+        return wait_for(session.client, job, as_json)
+    shared, separate = epochs_of(spec)
+    values: dict[str, Any] = {**job.model_dump(), "epochs": shared, "separate_epochs": separate}
+    show(as_json, values, f"Job {job.id} waits; follow it with `marrow follow {job.id}`")
+    return None
+
+
+def _models_of(session: Session, job: Job) -> list[ModelRecord]:
+    """The models that a job has made, the chosen one first."""
+    with session.study.database.read() as connection:
+        made = account.models_of(connection, job.id)
+        return [models.get(connection, one) for one in made]
 
 
 def fetch(
@@ -92,44 +238,3 @@ def fetch(
 
     path = fetch_imagenet(backbone, progress=not as_json)
     show(as_json, {"file": str(path)}, f"Downloaded {path}")
-
-
-def weights_source(weights: str) -> tuple[str, str | None]:
-    """(source, SHA-256) of the initial weights; a file's path is made absolute.
-
-    Raises
-    ------
-    BadModel
-        If there is no such file.
-    """
-    if weights in {"none", "imagenet"}:
-        return weights, None
-    path = Path(weights).expanduser().absolute()
-    try:
-        with path.open("rb") as file:
-            return str(path), hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadModel(f"{path}: {error.strerror}; give a file, `imagenet` or `none`") from error
-
-
-def parse_loss_weights(text: str | None, scheme: Scheme) -> tuple[float, ...]:
-    """(1.0, 9.0) for `1:9`; () for None, which means equal."""
-    if text is None:
-        return ()
-    try:
-        weights = tuple(float(part) for part in text.split(":"))
-    except ValueError:
-        weights = ()
-    if not all(map(math.isfinite, weights)):
-        weights = ()
-    if len(weights) != len(scheme.heads) or min(weights) < 0 or sum(weights) <= 0:
-        heads = ", ".join(head.name for head in scheme.heads)
-        raise typer.BadParameter(f"{text!r}: give one number per head ({heads}), as in 1:9")
-    return weights
-
-
-def model_of_job(study: Study, job_id: int) -> ModelRecord | None:
-    """The newest model that a training job has made, None if it made none."""
-    with study.database.read() as connection:
-        made = [one for one in models.all_models(connection) if one.job_id == job_id]
-    return made[0] if made else None

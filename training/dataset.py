@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from marrow.catalogue.cohorts import cohort_hash
 from marrow.errors import CannotSplit, NotASmear, UnreadableSmear
 from marrow.images import SmearImage, open_smear, require_unchanged
 from marrow.records import Region, Smear
 from marrow.tiles import Tiles, read_tile, usable_tiles
+from training.augment import Copy, make_copies
 from training.preprocess import Preprocessing, fit_image, to_batch
+from training.zca import Whitening
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,13 +46,18 @@ class LabelledSmear:
     """All its files, which must still hold the image of the smear's identity; (): not looked at."""
 
 
+ORIGINAL = Copy("original", 0)
+"""The view as it is: what is validated, tested and served."""
+
+
 class View(NamedTuple):
-    """What the network sees at once: a whole field, or one tile of a slide."""
+    """What the network sees at once: a whole field or a tile of a slide, or a copy of it."""
 
     smear: int
     """Index into the sequence of smears, not an id."""
     tile: int | None = None
     """Number in the seeded choice of this slide's tiles; None: the whole field."""
+    copy: Copy = ORIGINAL
 
 
 def patient_of(smear: Smear, smear_is_patient: bool) -> str:
@@ -79,20 +86,32 @@ def data_hash(smears: Iterable[LabelledSmear]) -> str:
     Two sets with the same hash hold the same pixels under the same answers, whatever their
     ids, names and places.
     """
-    rows = sorted([s.smear.identity, sorted(s.answers.items())] for s in smears)
-    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+    return cohort_hash((s.smear.identity, s.answers) for s in smears)
 
 
-def views_of(smears: Sequence[LabelledSmear], tiles_per_slide: int) -> list[View]:
+def views_of(
+    smears: Sequence[LabelledSmear],
+    tiles_per_slide: int,
+    copies: Callable[[LabelledSmear], Sequence[Copy]] = lambda _smear: (ORIGINAL,),
+) -> list[View]:
     """All views, in the order of the smears: one of a field, `tiles_per_slide` of a slide.
 
-    No file is opened: a slide whose usable area holds fewer tiles gives fewer pictures.
+    Each comes in the copies that its smear is given. No file is opened: a slide whose usable
+    area holds fewer tiles gives fewer pictures.
     """
     return [
-        View(index, tile)
+        View(index, tile, copy)
         for index, labelled in enumerate(smears)
         for tile in (range(tiles_per_slide) if labelled.smear.is_slide else (None,))
+        for copy in copies(labelled)
     ]
+
+
+class _Picture(NamedTuple):
+    """Pixels of a view before it is augmented, and its place, which the copies are drawn from."""
+
+    pixels: Pixels
+    place: str
 
 
 class Decoder:
@@ -105,10 +124,12 @@ class Decoder:
     preprocessing : Preprocessing
         Its `input_px` and field of view.
     seed : int
-        Chooses the tiles of each slide, together with the slide's identity.
+        Chooses the tiles of each slide and draws the copies, with the slide's identity.
 
     Attributes
     ----------
+    whitening : Whitening or None
+        What the copies of the method `zca` need; to be set before they are asked for.
     skipped : dict of int to str
         Smear id and reason of each file that could not be decoded so far.
     """
@@ -119,9 +140,10 @@ class Decoder:
         self.smears = smears
         self.preprocessing = preprocessing
         self.seed = seed
+        self.whitening: Whitening | None = None
         self.skipped: dict[int, str] = {}
         self._tiles: dict[int, tuple[Tiles, list[int]]] = {}
-        self._kept: dict[View, Pixels] = {}
+        self._kept: dict[tuple[int, int | None], _Picture] = {}
         self._kept_bytes = 0
         self._unchanged: set[int] = set()
         self._lock = threading.Lock()
@@ -145,21 +167,38 @@ class Decoder:
             train without it.
         """
         with ThreadPoolExecutor(DECODING_THREADS) as pool:
-            waiting: deque[list[Future[Pixels | None]]] = deque()
+            waiting: deque[tuple[Sequence[View], list[Future[_Picture | None]]]] = deque()
             try:
                 for group in groups:
-                    waiting.append([pool.submit(self._read, view) for view in group])
+                    waiting.append((group, [pool.submit(self._read, view) for view in group]))
                     if len(waiting) > 1:
-                        yield _gathered(waiting.popleft())
+                        yield self._gathered(*waiting.popleft())
                 while waiting:
-                    yield _gathered(waiting.popleft())
+                    yield self._gathered(*waiting.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, view: View) -> Pixels | None:
+    def _gathered(
+        self, group: Sequence[View], futures: Sequence[Future[_Picture | None]]
+    ) -> tuple[list[int], torch.Tensor | None]:
+        """Positions and pixels of the views that could be read, as the copies they are of."""
+        pictures = [future.result() for future in futures]
+        read = [position for position, one in enumerate(pictures) if one is not None]
+        if not read:
+            return [], None
+        found = [one for one in pictures if one is not None]
+        pixels = to_batch([one.pixels for one in found])
+        copies = [group[position].copy for position in read]
+        if any(copy != ORIGINAL for copy in copies):
+            places = [one.place for one in found]
+            pixels = make_copies(pixels, places, copies, self.seed, self.whitening)
+        return read, pixels
+
+    def _read(self, view: View) -> _Picture | None:
+        place = view.smear, view.tile
         with self._lock:
-            if view in self._kept:
-                return self._kept[view]
+            if place in self._kept:
+                return self._kept[place]
             if self.smears[view.smear].smear.id in self.skipped:
                 return None
         labelled = self.smears[view.smear]
@@ -168,23 +207,26 @@ class Decoder:
                 require_unchanged(labelled.path, labelled.members, labelled.smear.identity)
                 self._unchanged.add(view.smear)
             with open_smear(labelled.path) as image:
-                pixels = self._pixels(image, view)
+                picture = self._picture(image, view)
         except (UnreadableSmear, NotASmear) as error:
             with self._lock:
                 self.skipped[labelled.smear.id] = error.reason
             return None
-        if pixels is not None:
-            self._keep(view, pixels)
-        return pixels
+        if picture is not None:
+            self._keep(place, picture)
+        return picture
 
-    def _pixels(self, image: SmearImage, view: View) -> Pixels | None:
-        size = self.preprocessing.input_px
+    def _picture(self, image: SmearImage, view: View) -> _Picture | None:
+        size, identity = self.preprocessing.input_px, self.smears[view.smear].smear.identity
         if view.tile is None:
-            return fit_image(image.whole(), size)
+            return _Picture(fit_image(image.whole(), size), identity)
         tiles, order = self._tiles_of(image, view.smear)
         if view.tile >= len(order):
             return None
-        return read_tile(image, tiles.positions[order[view.tile]], tiles.size_px, size)
+        number = order[view.tile]
+        row, column = tiles.index[number].tolist()
+        pixels = read_tile(image, tiles.positions[number], tiles.size_px, size)
+        return _Picture(pixels, f"{identity}:{row}:{column}")
 
     def _tiles_of(self, image: SmearImage, index: int) -> tuple[Tiles, list[int]]:
         """The slide's tiles, and all of their numbers in this run's seeded order."""
@@ -203,15 +245,9 @@ class Decoder:
         with self._lock:
             return self._tiles.setdefault(index, (tiles, order))
 
-    def _keep(self, view: View, pixels: Pixels) -> None:
+    def _keep(self, place: tuple[int, int | None], picture: _Picture) -> None:
+        size = picture.pixels.nbytes
         with self._lock:
-            if view not in self._kept and self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
-                self._kept[view] = pixels
-                self._kept_bytes += pixels.nbytes
-
-
-def _gathered(futures: list[Future[Pixels | None]]) -> tuple[list[int], torch.Tensor | None]:
-    pixels = [future.result() for future in futures]
-    read = [position for position, one in enumerate(pixels) if one is not None]
-    fitted = [one for one in pixels if one is not None]
-    return read, to_batch(fitted) if fitted else None
+            if place not in self._kept and self._kept_bytes + size <= KEPT_BYTES:
+                self._kept[place] = picture
+                self._kept_bytes += size

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,18 @@ import numpy.typing as npt
 import torch
 
 from marrow import statistics
-from marrow.schemes import Head, Scheme
+from marrow.schemes import Scheme
+from marrow.statistics import Interval, Metric
+from marrow.statistics.calibration import calibration_error_metric
 from training.dataset import LabelledSmear, patient_of
 from training.features import Features
 from training.network import MultiHeadNetwork
-
-Probabilities = Mapping[str, npt.NDArray[np.float64]]
-"""By head, float64 (classes,), sum 1."""
+from training.scored import Answers, ScoredRows, scored_rows
 
 BOOTSTRAP_SEED = 0
 """The same draws of patients for every model, so that two cards can be compared."""
+
+Figures = dict[str, Any]
 
 
 @torch.no_grad()
@@ -59,12 +61,12 @@ def smear_probabilities(
 
 
 def evaluate(
-    probabilities: Mapping[int, Probabilities],
+    probabilities: Answers,
     smears: Sequence[LabelledSmear],
     scheme: Scheme,
     smear_is_patient: bool,
-) -> dict[str, Any]:
-    """Accuracy, balanced accuracy and AUC of each head, with n, unit and 95% interval.
+) -> Figures:
+    """All figures of each head, with n, unit and 95% interval.
 
     Parameters
     ----------
@@ -76,159 +78,192 @@ def evaluate(
     Returns
     -------
     dict
-        Fit for JSON. `heads` has for each head `n`, `unit`, `patients`, `classes` (n by
-        class) and the figures, each with `value`, `low`, `high`, `n`, `unit`, `method`;
-        what cannot be estimated has the value None and a `reason`.
+        Fit for JSON: `unit`, `smears`, `patients`, `not_scored`, and by head what
+        `head_figures` gives.
 
     Notes
     -----
     Unit patient: probabilities are averaged over the patient's smears, the diagnosis is the
     one that most of them have, and each patient counts once. Unit image: each image counts,
     and the intervals come from drawing patients, because images of one patient resemble
-    each other. AUC: of two classes for the positive one, of more the macro one-vs-rest mean.
+    each other. A head that only some smears have an answer to is judged on those.
     """
-    scored = [labelled for labelled in smears if labelled.smear.id in probabilities]
-    patients = [patient_of(labelled.smear, smear_is_patient) for labelled in scored]
-    heads = {}
-    for head in scheme.heads:
-        rows = _image_rows(head, scored, patients, probabilities)
-        rows = _patient_rows(rows) if scheme.unit == "patient" else rows
-        heads[head.name] = _head_figures(head, rows, f"{scheme.unit}s")
+    scored = [one for one in smears if one.smear.id in probabilities]
+    by_head = {
+        head.name: scored_rows(head, probabilities, scored, scheme, smear_is_patient)
+        for head in scheme.heads
+    }
     return {
         "unit": scheme.unit,
         "smears": len(scored),
-        "patients": len(set(patients)),
+        "patients": len({patient_of(one.smear, smear_is_patient) for one in scored}),
         "not_scored": len(smears) - len(scored),
-        "heads": heads,
+        "heads": {name: head_figures(rows) for name, rows in by_head.items()},
     }
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """What is counted: images, or patients.
+def head_figures(rows: ScoredRows) -> Figures:
+    """The figures of one head.
 
-    Attributes
-    ----------
-    patients : n pseudonyms
-    truth : int64 (n,)
-        Index of the class.
-    probabilities : float64 (n, classes)
+    Returns
+    -------
+    dict
+        `n`, `unit`, `patients`, `classes` (n by class); `accuracy`, `balanced_accuracy`, `auc`
+        (of two classes for the positive one, of more the macro one-vs-rest mean), `brier`,
+        `ece`; of a two-class head `sensitivity`, `specificity`, `ppv`, `npv` of its positive
+        class; `per_class` these four and the AUC of each class against the rest. Each figure
+        has `value`, `low`, `high`, `n`, `unit`, `method`; what cannot be estimated has the
+        value None and a `reason`.
     """
-
-    patients: list[str]
-    truth: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64]
-
-    def drawn(self, rows: npt.NDArray[np.int64]) -> _Rows:
-        """These rows, one drawn twice twice; their patients are not needed any more."""
-        return _Rows([], self.truth[rows], self.probabilities[rows])
-
-    @property
-    def called(self) -> npt.NDArray[np.int64]:
-        """Index of the most probable class, the first of equals, int64 (n,)."""
-        called: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return called
-
-
-_Metric = Callable[[_Rows, Head], float]
-
-
-def _image_rows(
-    head: Head,
-    smears: Sequence[LabelledSmear],
-    patients: Sequence[str],
-    probabilities: Mapping[int, Probabilities],
-) -> _Rows:
-    known = [
-        (patient, head.classes.index(answer), probabilities[labelled.smear.id][head.name])
-        for labelled, patient in zip(smears, patients, strict=True)
-        if (answer := labelled.answers[head.name]) is not None
-    ]
-    return _Rows(
-        [patient for patient, _, _ in known],
-        np.array([truth for _, truth, _ in known], dtype=np.int64),
-        np.array([row for _, _, row in known], dtype=np.float64).reshape(-1, len(head.classes)),
-    )
-
-
-def _patient_rows(images: _Rows) -> _Rows:
-    """One row a patient: mean probability, and the class that most of the smears have."""
-    names = sorted(set(images.patients))
-    own = [np.array([p == name for p in images.patients]) for name in names]
-    classes = images.probabilities.shape[1]
-    truth = [np.bincount(images.truth[rows], minlength=classes).argmax() for rows in own]
-    means = [images.probabilities[rows].mean(axis=0) for rows in own]
-    return _Rows(names, np.array(truth, dtype=np.int64), np.array(means).reshape(-1, classes))
-
-
-def _head_figures(head: Head, rows: _Rows, unit: str) -> dict[str, Any]:
-    counts = Counter(rows.truth.tolist())
+    head = rows.head
+    per_class = {name: class_figures(rows, name) for name in head.classes}
+    own = {} if head.positive is None else dict(per_class[head.positive])
+    area = own.pop("auc") if own else macro_auc(rows)
+    own.pop("n", None)
     return {
-        "n": len(rows.truth),
-        "unit": unit,
-        "patients": len(set(rows.patients)),
-        "classes": {name: counts[index] for index, name in enumerate(head.classes)},
-        "accuracy": _figure(_accuracy, rows, head, unit),
-        "balanced_accuracy": _figure(_balanced_accuracy, rows, head, unit),
-        "auc": _figure(_auc, rows, head, unit),
+        "n": len(rows),
+        "unit": rows.unit,
+        "patients": rows.patient_count,
+        "classes": rows.classes,
+        "accuracy": accuracy(rows),
+        "balanced_accuracy": balanced_accuracy(rows),
+        "auc": area,
+        **own,
+        "brier": brier(rows),
+        "ece": calibration_error(rows),
+        "per_class": per_class,
     }
 
 
-def _figure(metric: _Metric, rows: _Rows, head: Head, unit: str) -> dict[str, Any]:
-    """One figure for the card; None, with the reason, where it does not exist."""
-    lacking = _lacking(metric, rows, head, unit)
-    interval = statistics.Interval(None, None, None, len(rows.truth), "none", reason=lacking)
-    if lacking is None:
-        interval = _interval(metric, rows, head, unit)
-    figure = asdict(interval)
-    # The bootstrap counts what it draws, patients; the figure itself rests on all rows.
-    return {**figure, "n": len(rows.truth), "unit": unit}
+def class_figures(rows: ScoredRows, name: str) -> Figures:
+    """`n` of a class, and sensitivity, specificity, PPV, NPV and AUC of it against the rest."""
+    index = rows.head.classes.index(name)
+    said, was = rows.called == index, rows.truth == index
+    return {
+        "n": int(was.sum()),
+        "sensitivity": share_figure(rows, said, was, f"of class {name}"),
+        "specificity": share_figure(rows, ~said, ~was, f"of another class than {name}"),
+        "ppv": share_figure(rows, was, said, f"called {name}"),
+        "npv": share_figure(rows, ~was, ~said, f"called another class than {name}"),
+        "auc": _one_vs_rest(rows, index),
+    }
 
 
-def _lacking(metric: _Metric, rows: _Rows, head: Head, unit: str) -> str | None:
-    if not len(rows.truth):
-        return f"none of the {unit} has an answer to {head.name}"
-    missing = [name for i, name in enumerate(head.classes) if i not in rows.truth]
-    if metric is not _accuracy and missing:
-        return f"none of the {len(rows.truth)} {unit} is of class {', '.join(missing)}"
+def accuracy(rows: ScoredRows) -> Figures:
+    """Share of the rows that are called rightly."""
+    if not len(rows):
+        return _none(rows, _empty(rows))
+    return share_figure(rows, rows.is_right, np.ones(len(rows), dtype=bool))
+
+
+def balanced_accuracy(rows: ScoredRows) -> Figures:
+    """Mean over the classes of the share of each that is called rightly."""
+    lacking = _lacking(rows)
+    if lacking:
+        return _none(rows, lacking)
+    classes = range(len(rows.head.classes))
+    metric = statistics.balanced_accuracy_metric(rows.called, rows.truth, classes)
+    return _drawn(rows, metric, by_class=True)
+
+
+def macro_auc(rows: ScoredRows) -> Figures:
+    """Mean over the classes of the AUC of each against the rest."""
+    lacking = _lacking(rows)
+    if lacking:
+        return _none(rows, lacking)
+    metric = statistics.macro_auc_metric(rows.probabilities, rows.truth)
+    return _drawn(rows, metric, by_class=True)
+
+
+def brier(rows: ScoredRows) -> Figures:
+    """Mean squared distance of the probabilities from what happened; 0 is best.
+
+    Of a two-class head over the positive class alone (0 to 1), of more over all (0 to 2).
+    """
+    if not len(rows):
+        return _none(rows, _empty(rows))
+    if rows.head.positive is None:
+        metric = statistics.brier_metric(rows.probabilities, rows.truth)
+    else:
+        index = rows.head.classes.index(rows.head.positive)
+        metric = statistics.brier_metric(rows.probabilities[:, index], rows.truth == index)
+    return _drawn(rows, metric)
+
+
+def calibration_error(rows: ScoredRows) -> Figures:
+    """Expected calibration error of the probability of the class called, in bins of equal mass."""
+    if not len(rows):
+        return _none(rows, _empty(rows))
+    metric = calibration_error_metric(rows.probabilities.max(axis=1), rows.is_right)
+    return _drawn(rows, metric)
+
+
+def share_figure(
+    rows: ScoredRows, hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], of: str = ""
+) -> Figures:
+    """Share of `hits` among some of the rows, both bool (n,); `of` names these for the reason."""
+    n = int(among.sum())
+    if not n:
+        which = f"is {of}" if of else "counts here"
+        return _none(rows, f"none of the {len(rows)} {rows.unit} {which}")
+    if rows.are_patients:
+        return figure(statistics.wilson(int((hits & among).sum()), n), rows.unit)
+    return _drawn(rows, statistics.mean_metric(hits, among), n=n)
+
+
+def _one_vs_rest(rows: ScoredRows, index: int) -> Figures:
+    truth, scores = rows.truth == index, rows.probabilities[:, index]
+    if truth.all() or not truth.any():
+        name = rows.head.classes[index]
+        which = "of class" if not truth.any() else "of another class than"
+        why = f"none of the {len(rows)} {rows.unit} is {which} {name}"
+        return _none(rows, why if len(rows) else _empty(rows))
+    if rows.are_patients:
+        return figure(statistics.delong_interval(scores, truth), rows.unit)
+    return _drawn(rows, statistics.auc_metric(scores, truth))
+
+
+def _drawn(
+    rows: ScoredRows, metric: Metric, *, by_class: bool = False, n: int | None = None
+) -> Figures:
+    """A figure with an interval from drawing patients; without one where too few can be drawn.
+
+    A patient of one class can be drawn among those of the class (`by_class`), so that every
+    draw has a figure; not for figures that depend on how frequent the classes are.
+    """
+    strata = rows.truth if by_class and rows.are_patients else None
+    reason = None
+    if rows.patient_count < 2:
+        reason = "one patient alone: no interval over patients"
+    elif strata is not None and min(Counter(strata.tolist()).values()) < 2:
+        reason = "a class with one patient alone"
+    if reason is None:
+        found = statistics.patient_bootstrap(metric, rows.patients, strata, seed=BOOTSTRAP_SEED)
+    else:
+        value = float(metric(np.ones((1, len(rows))))[0])
+        found = Interval(value, None, None, len(rows), "none", reason=reason)
+    # The bootstrap counts what it draws, patients; the figure itself rests on rows.
+    return {**figure(found, rows.unit), "n": len(rows) if n is None else n}
+
+
+def figure(interval: Interval, unit: str) -> Figures:
+    """An interval as the cards and reports keep it."""
+    return {**asdict(interval), "unit": unit}
+
+
+def _none(rows: ScoredRows, reason: str) -> Figures:
+    return figure(Interval(None, None, None, len(rows), "none", reason=reason), rows.unit)
+
+
+def _empty(rows: ScoredRows) -> str:
+    return f"none of the {rows.unit} has an answer to {rows.head.name}"
+
+
+def _lacking(rows: ScoredRows) -> str | None:
+    """Why a figure over all classes does not exist; None if each has a row."""
+    if not len(rows):
+        return _empty(rows)
+    missing = [name for name, count in rows.classes.items() if not count]
+    if missing:
+        return f"none of the {len(rows)} {rows.unit} is of class {', '.join(missing)}"
     return None
-
-
-def _interval(metric: _Metric, rows: _Rows, head: Head, unit: str) -> statistics.Interval:
-    if unit == "patients" and metric is _accuracy:
-        return statistics.wilson(int((rows.called == rows.truth).sum()), len(rows.truth))
-    if unit == "patients" and metric is _auc and head.positive is not None:
-        positive = head.classes.index(head.positive)
-        return statistics.delong_interval(rows.probabilities[:, positive], rows.truth == positive)
-    if len(set(rows.patients)) < 2:
-        return _without_interval(metric, rows, head, "one patient alone: no interval over patients")
-    # A patient of one class can be drawn among those of the class, so that every draw has a
-    # figure; not for accuracy, which depends on how frequent the classes are.
-    strata = rows.truth if unit == "patients" and metric is not _accuracy else None
-    if strata is not None and min(Counter(strata.tolist()).values()) < 2:
-        return _without_interval(metric, rows, head, "a class with one patient alone")
-    return statistics.patient_bootstrap(
-        lambda drawn: metric(rows.drawn(drawn), head), rows.patients, strata, seed=BOOTSTRAP_SEED
-    )
-
-
-def _without_interval(metric: _Metric, rows: _Rows, head: Head, reason: str) -> statistics.Interval:
-    value = metric(rows, head)
-    return statistics.Interval(value, None, None, len(rows.truth), "none", reason=reason)
-
-
-def _accuracy(rows: _Rows, _head: Head) -> float:
-    return float((rows.called == rows.truth).mean())
-
-
-def _balanced_accuracy(rows: _Rows, head: Head) -> float:
-    if len(np.unique(rows.truth)) < len(head.classes):
-        return float("nan")  # a draw without a class: no mean over the others instead
-    return statistics.balanced_accuracy(rows.called, rows.truth, range(len(head.classes)))
-
-
-def _auc(rows: _Rows, head: Head) -> float:
-    if head.positive is None:
-        return statistics.macro_auc(rows.probabilities, rows.truth)
-    positive = head.classes.index(head.positive)
-    return statistics.auc(rows.probabilities[:, positive], rows.truth == positive)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
+from torch import nn
 
 from marrow.errors import BadModel
 from training.checkpoints import save_state
-from training.dataset import Decoder, LabelledSmear, View
+from training.dataset import ORIGINAL, Decoder, View
 from training.network import MultiHeadNetwork
 from training.preprocess import Preprocessing, normalise
 from training.turn import Turn
@@ -48,32 +49,41 @@ class Features:
         return ~self.pooled.isnan().any(dim=1)
 
 
-def trunk_hash(network: MultiHeadNetwork) -> str:
-    """SHA-256, in hex, over names and bytes of the trunk's weights and statistics."""
+def weights_hash(network: MultiHeadNetwork, blocks: Iterable[nn.Module]) -> str:
+    """SHA-256, in hex, over names and bytes of the weights and statistics of some blocks."""
     digest = hashlib.sha256(network.backbone.encode())
-    for name, tensor in sorted(network.trunk.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for number, block in enumerate(blocks):
+        for name, tensor in sorted(block.state_dict().items()):
+            digest.update(f"{number} {name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def features_key(
-    trunk: str, preprocessing: Preprocessing, smears: Sequence[LabelledSmear], seed: int,
-    views: Sequence[View],
-) -> str:  # fmt: skip
-    """SHA-256, in hex, over all that decides the features: trunk, preprocessing, views.
+def features_key(kind: str, weights: str, decoder: Decoder, views: Sequence[View]) -> str:
+    """SHA-256, in hex, over all that decides the features: weights, preprocessing, views.
 
-    Labels are no part of it, nor is the split; regions and the seed count for slides alone,
-    because they choose the tiles.
+    Labels are no part of it, nor is the split; regions and the seed count for slides, because
+    they choose the tiles, and the seed for augmented copies.
+
+    Parameters
+    ----------
+    kind : str
+        What is made of each view: `pooled` or `maps`.
+    weights : str
+        As `weights_hash` gives it, of the blocks that make it.
     """
     rows: list[Any] = []
     for view in views:
-        labelled = smears[view.smear]
+        labelled = decoder.smears[view.smear]
         regions = [[r.role, r.polygon] for r in labelled.regions]
-        of_slide = [] if view.tile is None else [view.tile, seed, regions]
-        rows.append([labelled.smear.identity, of_slide])
-    text = json.dumps([trunk, preprocessing.hash, BATCH, rows], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+        of_slide = [] if view.tile is None else [view.tile, decoder.seed, regions]
+        of_copy: list[Any] = []
+        if view.copy != ORIGINAL:
+            fitted = None if decoder.whitening is None else decoder.whitening.key
+            of_copy = [*view.copy, decoder.seed, fitted]
+        rows.append([labelled.smear.identity, of_slide, of_copy])
+    whole = [kind, weights, decoder.preprocessing.hash, BATCH, rows]
+    return hashlib.sha256(json.dumps(whole, separators=(",", ":")).encode()).hexdigest()
 
 
 def pooled_features(
@@ -108,9 +118,8 @@ def pooled_features(
     bool
         Whether they are complete.
     """
-    key = features_key(
-        trunk_hash(network), decoder.preprocessing, decoder.smears, decoder.seed, views
-    )
+    weights = weights_hash(network, (*network.early_blocks, *network.late_blocks)) if keep else ""
+    key = features_key(_POOLED, weights, decoder, views)
     path = store / FEATURES_FOLDER / f"{key}.safetensors"
     found = _kept_features(path, key, (len(views), network.channels)) if keep else None
     if found is not None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from marrow.records import Tune
 from marrow.schemes import Scheme
-from training.backbones import backbone_names, before_last_stage, build_trunk
+from training.backbones import backbone_names, before_last_stage, blocks_of, build_trunk
 from training.weights import fetch_imagenet, load_trunk
 
 __all__ = [
@@ -42,10 +42,25 @@ class MultiHeadNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.heads = _Heads({h.name: nn.Linear(channels, len(h.classes)) for h in scheme.heads})
         self._frozen: tuple[nn.Module, ...] = ()
+        blocks, last = blocks_of(trunk), before_last_stage(trunk)
+        # In tuples, which torch does not register: each parameter keeps its one name.
+        self.early_blocks, self.late_blocks = blocks[:last], blocks[last:]
 
     def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Last feature maps, (B, C, h, w), of images float32 (B, 3, S, S)."""
         maps: torch.Tensor = self.trunk(images)
+        return maps
+
+    def early_maps(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last stage of the trunk takes, of images float32 (B, 3, S, S)."""
+        for block in self.early_blocks:
+            images = block(images)
+        return images
+
+    def late_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        """Last feature maps, (B, C, h, w), of what `early_maps` gives."""
+        for block in self.late_blocks:
+            maps = block(maps)
         return maps
 
     @staticmethod
@@ -148,7 +163,7 @@ def set_trainable(network: MultiHeadNetwork, tune: Tune) -> None:
     elif tune == "heads":
         network.freeze((network.trunk,))
     else:
-        network.freeze(before_last_stage(network.trunk))
+        network.freeze(network.early_blocks)
 
 
 def adapt_batch_norm(network: MultiHeadNetwork, batches: Iterable[torch.Tensor]) -> None:

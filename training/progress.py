@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ from typing import Any
 import torch
 
 from marrow.errors import BadModel
-from marrow.records import CheckpointRef, SegmentPayload
+from marrow.records import CheckpointRef, HarvestRef, Precision, SegmentPayload
 from training.checkpoints import load_state, save_state
-from training.dataset import LabelledSmear
 from training.features import Features
+from training.maps import Begun
 from training.network import MultiHeadNetwork
+from training.splits import Sides
 from training.steps import optimizer_tensors, restore_optimizer
 from training.tally import Tally
 
@@ -38,10 +38,18 @@ class Progress:
         Sentences for the card.
     skipped : dict of int to str
         Smear id and reason of each unreadable file met so far.
-    answers : dict of int
-        Answers by smear id as they were when the run began, [train, test].
+    answers : list of dict
+        Answers by smear id as they were when the run began, of train, test and held out.
     features : Features or None
         Unfinished features, of which the next segment makes the rest.
+    maps : Begun or None
+        Likewise of maps, which lie in a file of their own.
+    is_warm : bool
+        Whether the heads have had the epochs that they train alone.
+    precision : str
+        Of the trained trunk: `fp32` or `bf16`, as the machine of the first segment had it.
+    harvests : list of HarvestRef
+        What the run has left of its kept epochs so far.
     """
 
     epoch: int = 0
@@ -52,12 +60,14 @@ class Progress:
     skipped: dict[int, str] = field(default_factory=dict)
     answers: list[dict[int, dict[str, str | None]]] = field(default_factory=list)
     features: Features | None = None
+    maps: Begun | None = None
+    is_warm: bool = False
+    precision: Precision = "fp32"
+    harvests: list[HarvestRef] = field(default_factory=list)
 
 
-def as_begun(
-    progress: Progress, train: Sequence[LabelledSmear], test: Sequence[LabelledSmear]
-) -> tuple[list[LabelledSmear], list[LabelledSmear]]:
-    """Both sides with the smears and answers of the run's first segment.
+def as_begun(progress: Progress, sides: Sides) -> Sides:
+    """The sides with the smears and answers of the run's first segment.
 
     A reader may go on labelling while a run of many segments goes on; without this the
     order of its batches would change under it.
@@ -67,18 +77,19 @@ def as_begun(
     BadModel
         If a smear that the run began with is no longer among them.
     """
-    given = {labelled.smear.id: labelled for labelled in (*train, *test)}
+    given = {labelled.smear.id: labelled for side in sides for labelled in side}
     lost = sorted({smear for side in progress.answers for smear in side} - given.keys())
     if lost:
         raise BadModel(
             f"{len(lost)} smears that this training began with are gone (S{lost[0]:06d} ...); "
             "start the training anew"
         )
-    begun = [
-        [replace(given[smear], answers=answers) for smear, answers in side.items()]
-        for side in progress.answers
-    ]
-    return begun[0], begun[1]
+    return Sides(
+        *(
+            [replace(given[smear], answers=answers) for smear, answers in side.items()]
+            for side in progress.answers
+        )
+    )
 
 
 def save_checkpoint(
@@ -95,7 +106,10 @@ def save_checkpoint(
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     adam = optimizer_tensors(network, optimizer)
     tensors |= {f"adam/{name}": tensor for name, tensor in adam.items()}
-    facts = asdict(replace(progress, features=None))
+    facts = asdict(replace(progress, features=None, maps=None, harvests=[]))
+    facts["harvests"] = [ref.model_dump(mode="json") for ref in progress.harvests]
+    if progress.maps is not None:
+        facts["maps"] = {**asdict(progress.maps), "skipped": _named(progress.maps.skipped)}
     if progress.features is not None:
         tensors["features"] = progress.features.pooled
         facts["features"] = _named(progress.features.skipped)
@@ -131,8 +145,12 @@ def load_checkpoint(
             "tally": Tally(**facts["tally"]),
             "skipped": _numbered(facts["skipped"]),
             "answers": [_numbered(side) for side in facts["answers"]],
+            "harvests": [HarvestRef.model_validate(ref) for ref in facts["harvests"]],
         }
     )
+    if progress.maps is not None:
+        begun_maps = facts["maps"]
+        progress.maps = Begun(begun_maps["is_read"], _numbered(begun_maps["skipped"]))
     if begun is not None:
         progress.features = Features(tensors.pop("features"), _numbered(begun))
     return progress, tensors

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from marrow.errors import CannotSplit
 from marrow.records import Record
 from marrow.schemes import Scheme
-from training.dataset import LabelledSmear, patient_of
+from training.dataset import LabelledSmear, data_hash, patient_of
 
 _REDRAWS = 1000
 """Draws tried until every class keeps a training patient; one is nearly always enough."""
@@ -26,13 +26,17 @@ class Sides(NamedTuple):
 
 
 class Split(Record):
-    """Who trained a model and who tests it; no patient and no smear is on both sides."""
+    """Who trained a model and who tests it; no patient and no smear is on two sides."""
 
     train_patients: tuple[str, ...]
     test_patients: tuple[str, ...]
+    held_out_patients: tuple[str, ...] = ()
     train_smears: tuple[int, ...]
-    """Ids of the smears, sorted."""
+    """Ids of the smears, sorted; as are those of the other sides."""
     test_smears: tuple[int, ...]
+    held_out_smears: tuple[int, ...] = ()
+    hashes: dict[str, str]
+    """`data_hash` of each side: `train`, `test`, `held_out`."""
 
 
 def patient_class(
@@ -76,16 +80,16 @@ def draw_test_patients(
         If smears have no patient and may not count as one, if a class of the primary head
         has no patient, or if no class has two.
     """
-    by_patient = _by_patient(smears, smear_is_patient)
+    by_patient = by_patients(smears, smear_is_patient)
     strata: dict[str | None, list[str]] = {name: [] for name in scheme.head(scheme.primary).classes}
     for patient, own in by_patient.items():
         strata.setdefault(patient_class(own, scheme), []).append(patient)
     _refuse_too_few(strata, scheme)
-    wanted = _classes_of(smears, scheme)
+    wanted = classes_of(smears, scheme)
     for redraw in range(_REDRAWS):
         test = _draw(strata, share, seed, redraw)
         kept = [s for p, own in by_patient.items() if p not in test for s in own]
-        if _classes_of(kept, scheme) == wanted:
+        if classes_of(kept, scheme) == wanted:
             return test
     raise CannotSplit(
         f"in none of {_REDRAWS} draws of {len(by_patient)} patients did every class of every head "
@@ -107,36 +111,58 @@ def split(
 
 
 def split_of(
-    train: Sequence[LabelledSmear], test: Sequence[LabelledSmear], smear_is_patient: bool
+    train: Sequence[LabelledSmear],
+    test: Sequence[LabelledSmear],
+    smear_is_patient: bool,
+    held_out: Sequence[LabelledSmear] = (),
 ) -> Split:
     """The record of a split, as it stands on the model's card.
 
     Raises
     ------
     CannotSplit
-        If a patient is on both sides: the figures of such a model would be leakage.
+        If a patient is on two sides: the figures of such a model would be leakage.
     """
-    patients = [
-        sorted({patient_of(s.smear, smear_is_patient) for s in side}) for side in (train, test)
-    ]
-    both = sorted(set(patients[0]) & set(patients[1]))
-    if both:
+    sides = {"train": train, "test": test, "held_out": held_out}
+    patients = {
+        name: sorted({patient_of(s.smear, smear_is_patient) for s in side})
+        for name, side in sides.items()
+    }
+    for name, other in (("test", "train"), ("held_out", "train"), ("held_out", "test")):
+        both = set(patients[name]) & set(patients[other])
+        if both:
+            what = name.replace("_", "-")
+            raise CannotSplit(
+                f"{len(both)} of {len(patients[name])} {what} patients also {other}; "
+                "give every patient one side, and train on the others alone"
+            )
+    own: dict[str, Any] = {f"{name}_patients": tuple(found) for name, found in patients.items()}
+    own |= {f"{name}_smears": tuple(sorted(s.smear.id for s in sides[name])) for name in sides}
+    return Split(**own, hashes={name: data_hash(side) for name, side in sides.items()})
+
+
+def require_classes(smears: Sequence[LabelledSmear], scheme: Scheme) -> None:
+    """Raise CannotSplit unless each class of the primary head has a smear among these."""
+    head = scheme.head(scheme.primary)
+    counts = Counter(smear.answers[head.name] for smear in smears)
+    if not all(counts[name] for name in head.classes):
+        told = ", ".join(f"{counts[name]} of {name}" for name in head.classes)
         raise CannotSplit(
-            f"{len(both)} of {len(patients[1])} test patients also train; "
-            "draw the test patients anew and train on the others alone"
+            f"not every class has a smear to train on ({head.name}: {told}); "
+            "label more patients, or hold out fewer sites"
         )
-    ids = [tuple(sorted(s.smear.id for s in side)) for side in (train, test)]
-    return Split(
-        train_patients=tuple(patients[0]),
-        test_patients=tuple(patients[1]),
-        train_smears=ids[0],
-        test_smears=ids[1],
-    )
 
 
-def _by_patient(
+def by_patients(
     smears: Sequence[LabelledSmear], smear_is_patient: bool
 ) -> dict[str, list[LabelledSmear]]:
+    """The smears of each patient.
+
+    Raises
+    ------
+    CannotSplit
+        If smears have no patient and may not count as one.
+    """
     lacking = sum(smear.smear.patient is None for smear in smears)
     if lacking and not smear_is_patient:
         raise CannotSplit(
@@ -167,16 +193,17 @@ def _draw(
         count = round(share * len(patients))
         if name is not None:
             count = min(max(count, 1), len(patients) - 1)
-        order = sorted(patients, key=lambda p: _lot(seed, redraw, p))
+        order = sorted(patients, key=lambda p: lot(seed, redraw, p))
         test.update(order[:count])
     return frozenset(test)
 
 
-def _lot(seed: int, redraw: int, patient: str) -> bytes:
+def lot(seed: int, redraw: int, patient: str) -> bytes:
+    """What draws are ordered by: the same on every machine, for every version of numpy."""
     return hashlib.sha256(f"{seed}:{redraw}:{patient}".encode()).digest()
 
 
-def _classes_of(smears: Iterable[LabelledSmear], scheme: Scheme) -> set[tuple[str, str]]:
+def classes_of(smears: Iterable[LabelledSmear], scheme: Scheme) -> set[tuple[str, str]]:
     """Every (head, class) that at least one smear has."""
     return {
         (head.name, answer)

@@ -1,24 +1,26 @@
-"""The stages of a training run: adapt, extract features, fit, look at the test side."""
+"""The stages of a training run: adapt, prepare, warm up, fit; a harvest at each kept epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import torch
 
-from marrow.errors import UnreadableSmear
-from marrow.records import SegmentPayload, TrainingSpec
+from marrow.records import HarvestRef, SegmentPayload, TrainingSpec
 from marrow.schemes import Scheme
-from training.dataset import Decoder, LabelledSmear, View, patient_of, views_of
-from training.features import Features, pooled_features
-from training.losses import balance_by_patient, class_indices, head_weights
+from training.harvest import Harvest, harvest_of
+from training.inputs import FeatureInputs, Inputs
+from training.losses import head_losses, head_weights
+from training.material import BEFORE_ALL, Material
 from training.network import adapt_batch_norm, build_network, load_trunk, set_trainable
-from training.preprocess import Preprocessing, normalise
+from training.precision import bf16_is_native
+from training.preprocess import normalise
 from training.progress import Progress, as_begun, load_checkpoint, restore
-from training.splits import split_of
+from training.splits import Sides
 from training.steps import Standardiser, batch_order, build_optimizer, seeded, train_step
 from training.tally import EpochFigures, Tally
 from training.turn import Turn
@@ -26,6 +28,7 @@ from training.turn import Turn
 ADAPTING_VIEWS, ADAPTING_BATCH = 512, 16
 """Training views that set a random trunk's batch-norm statistics. Adapting is not split
 among segments: 512 keep it near a minute on one core, and a mean over them is steady."""
+VALIDATION_BATCH = 32
 
 
 class TrainingRun:
@@ -33,214 +36,221 @@ class TrainingRun:
 
     Each stage gives back whether it is complete; if not, the turn is over, and `network`,
     `optimizer` and `progress` hold all that the next segment needs.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's own, for what is unfinished.
+    keep : callable
+        Writes a harvest into the store.
+    on_epoch : callable
+        Told of each finished epoch.
     """
 
     def __init__(
         self,
         spec: TrainingSpec,
         scheme: Scheme,
-        train: Sequence[LabelledSmear],
-        test: Sequence[LabelledSmear],
+        sides: Sides,
+        *,
         store: Path,
+        folder: Path,
         payload: SegmentPayload,
+        keep: Callable[[Harvest], HarvestRef],
+        on_epoch: Callable[[EpochFigures], None],
     ) -> None:
-        self.spec, self.scheme, self.store = spec, scheme, store
+        self.spec, self.scheme, self.store, self.folder = spec, scheme, store, folder
+        self._keep, self._on_epoch = keep, on_epoch
         self.head_weights = head_weights(scheme, spec.loss_weights)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.is_fresh = payload.checkpoint is None
         self.network = build_network(spec.backbone, scheme, spec.dropout, spec.seed)
-        self.standardiser: Standardiser | None = None
         tensors: dict[str, torch.Tensor] = {}
         if self.is_fresh:
-            note = load_trunk(self.network, spec.weights, spec.weights_sha256)
-            answers = [{s.smear.id: dict(s.answers) for s in side} for side in (train, test)]
-            self.progress = Progress(notes=[note], answers=answers)
+            self.progress = self._begin(sides)
         else:
             self.progress, tensors = load_checkpoint(store, payload)
-        self._take_sides(*as_begun(self.progress, train, test))
-        self.network.to(self.device)
+        self.material = Material(spec, scheme, as_begun(self.progress, sides), self.device)
+        self.material.decoder.skipped.update(self.progress.skipped)
+        # torch's stubs know no `to` with a memory format alone.
+        self.network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         set_trainable(self.network, spec.tune)
         self.optimizer = build_optimizer(self.network, spec)
         if tensors:
             restore(self.network, self.optimizer, tensors)
+        self._began: float | None = None
 
-    def _take_sides(self, train: list[LabelledSmear], test: list[LabelledSmear]) -> None:
-        """Views and class indices of both sides, in the order of the smears' identities."""
-        split_of(train, test, self.spec.smear_is_patient)
-        self.smears = sorted((*train, *test), key=lambda labelled: labelled.smear.identity)
-        trained = {labelled.smear.id for labelled in train}
-        self.preprocessing = Preprocessing(
-            input_px=self.spec.input_px,
-            field_of_view_um=_field_of_view_um(train, self.spec.input_px),
-        )
-        self.decoder = Decoder(self.smears, self.preprocessing, self.spec.seed)
-        self.decoder.skipped.update(self.progress.skipped)
-        self.views = views_of(self.smears, self.spec.tiles_per_slide)
-        is_train = [self.smears[view.smear].smear.id in trained for view in self.views]
-        self.train_views = [v for v, trains in zip(self.views, is_train, strict=True) if trains]
-        self.test_views = [v for v, trains in zip(self.views, is_train, strict=True) if not trains]
+    def _begin(self, sides: Sides) -> Progress:
+        note = load_trunk(self.network, self.spec.weights, self.spec.weights_sha256)
+        answers = [{s.smear.id: dict(s.answers) for s in side} for side in sides]
+        wanted = self.spec.precision
+        if wanted == "auto":
+            is_bf16 = self.spec.tune != "heads" and bf16_is_native(self.device)
+            wanted = "bf16" if is_bf16 else "fp32"
+        return Progress(notes=[note], answers=answers, precision=wanted)
 
     def adapt(self, turn: Turn) -> bool:
         """Give a trunk without weights the batch-norm statistics of the training images."""
         if not self.is_fresh or self.spec.weights != "none":
             return True
-        order = batch_order(self.spec.seed, -1, len(self.train_views), ADAPTING_BATCH)
-        groups = [[self.train_views[i] for i in batch] for batch in order]
+        views = self.material.originals()
+        order = batch_order(self.spec.data_seed, BEFORE_ALL, len(views), ADAPTING_BATCH)
+        groups = [[views[place] for place in batch] for batch in order]
         groups = groups[: ADAPTING_VIEWS // ADAPTING_BATCH]
-        views = 0
+        seen = 0
 
         def images() -> Iterator[torch.Tensor]:
-            nonlocal views
-            with closing(self.decoder.batches(groups)) as decoded:
+            nonlocal seen
+            with closing(self.material.decoder.batches(groups)) as decoded:
                 for read, pixels in decoded:
                     turn.check()
                     if pixels is not None and len(read) > 1:  # batch norm needs two
-                        views += len(read)
-                        yield normalise(pixels.to(self.device), self.preprocessing)
+                        seen += len(read)
+                        yield normalise(pixels.to(self.device), self.material.preprocessing)
 
         adapt_batch_norm(self.network, images())
-        if not views:
-            self._refuse_unread()
-        self.progress.skipped |= self.decoder.skipped
+        if not seen:
+            self.material.refuse_unread(self.progress.skipped)
+        self.progress.skipped |= self.material.decoder.skipped
         self.progress.notes.append(
             "no pretrained weights: the random trunk's batch-norm statistics were adapted to "
-            f"{views} views of training patients"
+            f"{seen} views of training patients"
         )
         return not turn.is_over()
 
-    def extract(self, turn: Turn) -> bool:
-        """With frozen trunk: the features of all views; otherwise nothing."""
-        if self.spec.tune != "heads":
-            self._rows = list(range(len(self.train_views)))
-            self._take_classes(self.train_views)
+    def prepare(self, turn: Turn) -> bool:
+        """The features or maps of all views, where a part of the network is frozen."""
+        return self.material.prepare(self.network, self.progress, self.store, self.folder, turn)
+
+    def warm(self, turn: Turn) -> bool:
+        """Let new heads learn alone first, so that they pull a trained trunk nowhere at random."""
+        spec = self.spec
+        is_wanted = spec.tune != "heads" and spec.weights != "none" and spec.heads_first
+        if not is_wanted or self.progress.is_warm:
             return True
-        if not self._features_of(self.views, turn):
+        rows = list(dict.fromkeys(self.material.train))
+        features = self.material.pooled(self.network, self.progress, rows, self.store, turn)
+        if features is None:
             return False
-        trained = set(self.train_views)
-        self._rows = [
-            row
-            for row, read in enumerate(self.features.is_read.tolist())
-            if read and self.views[row] in trained
-        ]
-        if not self._rows:
-            self._refuse_unread()
-        self._take_classes([self.views[row] for row in self._rows])
-        plain = self.features.pooled[self._rows]
-        self.standardiser = Standardiser.fit(plain)
-        self._inputs = self.standardiser(plain).to(self.device)
-        return True
-
-    def _features_of(self, views: Sequence[View], turn: Turn) -> bool:
-        """Make `self.features`; False, with what there is in `progress`, if the turn is over."""
-        self.features, complete = pooled_features(
-            self.network,
-            self.decoder,
-            views,
-            self.store,
-            turn,
-            self.progress.features,
-            keep=self.spec.tune == "heads",
+        read = [place for place, is_read in enumerate(features.is_read.tolist()) if is_read]
+        if not read:
+            self.material.refuse_unread(self.progress.skipped)
+        pooled = features.pooled[read]
+        standardiser = Standardiser.fit(pooled)
+        heads = build_optimizer(self.network, spec, heads_alone=True)
+        inputs = FeatureInputs(standardiser(pooled).to(self.device))
+        names = torch.tensor([rows[place] for place in read])
+        for epoch in range(-spec.heads_first - 1, BEFORE_ALL):
+            order = batch_order(spec.seed, epoch, len(read), spec.batch_size)
+            for batch, (places, given) in enumerate(inputs.batches(order)):
+                turn.check()
+                self._step(heads, inputs, names[places], given, (epoch, batch), Tally())
+        for head in self.scheme.heads:
+            standardiser.fold_into(self.network.heads[head.name])  # type: ignore[arg-type]
+        self.progress.is_warm = True
+        self.progress.notes.append(
+            f"heads trained alone for {spec.heads_first} epochs before the {spec.tune} were"
+            if spec.tune == "full"
+            else f"heads trained alone for {spec.heads_first} epochs before the last block was"
         )
-        self.progress.skipped |= self.features.skipped
-        self.progress.features = None if complete else self.features
-        return complete
+        return not turn.is_over()
 
-    def _take_classes(self, views: Sequence[View]) -> None:
-        smears = [self.smears[view.smear] for view in views]
-        patients = [patient_of(s.smear, self.spec.smear_is_patient) for s in smears]
-        classes = class_indices(smears, self.scheme)
-        self._classes = classes.to(self.device)
-        self._balance = balance_by_patient(classes, patients).to(self.device)
-
-    def fit(self, turn: Turn, on_epoch: Callable[[EpochFigures], None]) -> bool:
-        """All epochs from where the run stands."""
-        while self.progress.epoch < self.spec.epochs:
-            if not self._fit_epoch(turn, on_epoch):
+    def fit(self, turn: Turn) -> bool:
+        """All epochs from where the run stands, and a harvest at each kept one."""
+        while True:
+            kept = self.spec.kept_epochs[: len(self.progress.harvests) + 1]
+            if self.progress.epoch == kept[-1] and not self._harvest(turn):
                 return False
-        return True
+            if self.progress.epoch == self.spec.epochs:
+                return True
+            if not self._fit_epoch(turn):
+                return False
 
-    def _fit_epoch(self, turn: Turn, on_epoch: Callable[[EpochFigures], None]) -> bool:
-        progress, seed = self.progress, self.spec.seed
-        order = batch_order(seed, progress.epoch, len(self._rows), self.spec.batch_size)
-        batches = self._batches(order[progress.batch :])
-        try:
+    def _fit_epoch(self, turn: Turn) -> bool:
+        progress, material = self.progress, self.material
+        order = batch_order(
+            self.spec.seed, progress.epoch, len(material.train), self.spec.batch_size
+        )
+        self._began = time.monotonic() if progress.batch == 0 else None
+        groups = [[material.train[place] for place in batch] for batch in order[progress.batch :]]
+        with closing(material.inputs.batches(groups, least=2)) as batches:
             for rows, inputs in batches:
-                with seeded(seed, progress.epoch, progress.batch, self.device):
-                    self._step(rows, inputs)
+                at = progress.epoch, progress.batch
+                names = torch.tensor(rows, dtype=torch.int64)
+                self._step(self.optimizer, material.inputs, names, inputs, at, progress.tally)
                 progress.batch += 1
                 if progress.batch == len(order):
-                    self._end_epoch(on_epoch)
+                    self._end_epoch(turn)
                     return not turn.is_over()
                 if turn.is_over():
                     return False
-        finally:
-            batches.close()
         raise AssertionError("an epoch has at least one batch")
 
-    def _batches(
-        self, order: list[list[int]]
-    ) -> Generator[tuple[list[int], torch.Tensor | None], None, None]:
-        """Rows and inputs of each batch: features, or images as far as they can be read."""
-        if self.spec.tune == "heads":
-            for batch in order:
-                yield batch, self._inputs[batch]
+    def _step(
+        self,
+        optimizer: torch.optim.Adam,
+        source: Inputs,
+        rows: torch.Tensor,
+        inputs: torch.Tensor | None,
+        at: tuple[int, int],
+        tally: Tally,
+    ) -> None:
+        if inputs is None:
             return
-        groups = [[self.train_views[i] for i in batch] for batch in order]
-        with closing(self.decoder.batches(groups)) as decoded:
-            for batch, (read, pixels) in zip(order, decoded, strict=True):
-                images = None
-                if pixels is not None and len(read) > 1:  # batch norm needs two
-                    images = normalise(pixels.to(self.device), self.preprocessing)
-                yield [batch[position] for position in read], images
+        classes, balance = self.material.classes[rows], self.material.balance[rows]
+        with seeded(self.spec.seed, *at, self.device):
+            self.network.train()
+            logits = self._answer(source, inputs)
+            train_step(optimizer, logits, classes, balance, self.head_weights, tally)
 
-    def _step(self, rows: list[int], inputs: torch.Tensor | None) -> None:
-        if inputs is not None:
-            train_step(
-                self.network,
-                self.optimizer,
-                inputs,
-                self._classes[rows],
-                self._balance[rows],
-                self.head_weights,
-                self.progress.tally,
-            )
+    def _answer(self, source: Inputs, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        is_bf16 = self.progress.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
+            pooled = source.pooled(self.network, inputs)
+        return self.network.answer(pooled)
 
-    def _end_epoch(self, on_epoch: Callable[[EpochFigures], None]) -> None:
+    def _end_epoch(self, turn: Turn) -> None:
         progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        progress.skipped |= self.decoder.skipped
+        progress.skipped |= self.material.decoder.skipped
         if not any(progress.tally.known.values()):
-            self._refuse_unread()
+            self.material.refuse_unread(progress.skipped)
+        seconds = None if self._began is None else time.monotonic() - self._began
         figures = progress.tally.figures(progress.epoch, self.spec.epochs, self.head_weights)
+        update = {"validation": self._validate(turn), "seconds": seconds}
+        figures = figures.model_copy(update=update)
         progress.tally = Tally()
         progress.last = figures.model_dump(mode="json")
-        on_epoch(figures)
+        self._on_epoch(figures)
 
-    def examine(self, turn: Turn) -> bool:
-        """The test views' features, where the trunk has been trained."""
-        return self.spec.tune == "heads" or self._features_of(self.test_views, turn)
+    @torch.no_grad()
+    def _validate(self, turn: Turn) -> dict[str, Any] | None:
+        """The patients that the run leaves out, as they are, without dropout."""
+        material, tally = self.material, Tally()
+        rows = material.validation
+        if not rows:
+            return None
+        self.network.eval()
+        groups = [rows[at : at + VALIDATION_BATCH] for at in range(0, len(rows), VALIDATION_BATCH)]
+        for read, inputs in material.inputs.batches(groups):
+            turn.check()
+            if inputs is not None:
+                logits = self._answer(material.inputs, inputs)
+                classes, balance = material.classes[read], material.balance[read]
+                tally.add(logits, classes, head_losses(logits, classes, balance))
+        return tally.means(self.head_weights)
 
-    def test_features(self) -> Features:
-        """Features of `test_views`, in their order, once all stages are complete."""
-        if self.spec.tune != "heads":
-            return self.features
-        tested = set(self.test_views)
-        rows = [row for row, view in enumerate(self.views) if view in tested]
-        return Features(self.features.pooled[rows], self.features.skipped)
-
-    def _refuse_unread(self) -> None:
-        trained = [self.smears[view.smear] for view in self.train_views]
-        skipped = self.progress.skipped | self.decoder.skipped
-        reason = skipped.get(trained[0].smear.id, "no tile of it lies in the usable area")
-        raise UnreadableSmear(
-            trained[0].path,
-            f"{reason}; nor can any other of the {len({s.smear.id for s in trained})} training "
-            "smears be read, so nothing can be learned",
-        )
-
-
-def _field_of_view_um(train: Sequence[LabelledSmear], input_px: int) -> float | None:
-    """Edge of a tile: `input_px` pixels of the median training slide; None if unknown."""
-    sizes = [s.smear.pixel_size_um for s in train if s.smear.is_slide]
-    known = [size for size in sizes if size is not None]
-    return median(known) * input_px if known else None
+    def _harvest(self, turn: Turn) -> bool:
+        """Leave what the conclusion needs of the epoch at hand."""
+        began = time.monotonic()
+        rows = self.material.rows.examined
+        unique = list(dict.fromkeys(rows))
+        features = self.material.pooled(self.network, self.progress, unique, self.store, turn)
+        if features is None:
+            return False
+        place = {row: number for number, row in enumerate(unique)}
+        pooled = features.pooled[[place[row] for row in rows]]
+        seconds = time.monotonic() - began
+        harvest = harvest_of(self.network, self.material, self.progress, pooled, seconds)
+        self.progress.harvests.append(self._keep(harvest))
+        return not turn.is_over()

@@ -49,9 +49,11 @@ def _number(*counters: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-def build_optimizer(network: MultiHeadNetwork, spec: TrainingSpec) -> torch.optim.Adam:
+def build_optimizer(
+    network: MultiHeadNetwork, spec: TrainingSpec, *, heads_alone: bool = False
+) -> torch.optim.Adam:
     """Adam over what is trainable; trunk and heads each at their own constant rate."""
-    trunk = [p for p in network.trunk.parameters() if p.requires_grad]
+    trunk = [p for p in network.trunk.parameters() if p.requires_grad and not heads_alone]
     groups: list[dict[str, Any]] = [
         {"params": list(network.heads.parameters()), "lr": spec.head_learning_rate}
     ]
@@ -79,15 +81,15 @@ def restore_optimizer(
     for key, tensor in tensors.items():
         name, what = key.rsplit("/", 1)
         parameter = parameters[name]
-        # Adam counts its steps on the CPU (torch.optim.adam, _init_group).
-        device = torch.device("cpu") if what == "step" else parameter.device
-        optimizer.state[parameter][what] = tensor.clone().to(device)
+        # Adam counts its steps on the CPU (torch.optim.adam, _init_group); its moments have
+        # the parameter's memory format.
+        like = tensor if what == "step" else parameter.detach()
+        optimizer.state[parameter][what] = torch.empty_like(like).copy_(tensor)
 
 
 def train_step(
-    network: MultiHeadNetwork,
     optimizer: torch.optim.Adam,
-    inputs: torch.Tensor,
+    logits: Mapping[str, torch.Tensor],
     classes: torch.Tensor,
     balance: torch.Tensor,
     weights: Mapping[str, float],
@@ -97,8 +99,8 @@ def train_step(
 
     Parameters
     ----------
-    inputs : float32
-        Images (B, 3, S, S), or features (B, C) when the heads alone are trained.
+    logits : by head, float32 (B, classes)
+        Of the network in training mode.
     classes, balance : (B, heads)
         As in `losses.head_losses`.
     weights : dict of float
@@ -109,8 +111,6 @@ def train_step(
     BadModel
         If the loss has become NaN or infinite.
     """
-    network.train()
-    logits = network.answer(inputs) if inputs.ndim == 2 else network(inputs)
     losses = head_losses(logits, classes, balance)
     if losses:
         optimizer.zero_grad(set_to_none=True)

@@ -27,7 +27,10 @@ class EpochFigures(Record):
     known: dict[str, int]
     """Views (not patients) behind them."""
     validation: dict[str, Any] | None = None
-    """The like over training-side patients kept out of training; None: none are."""
+    """`losses`, `accuracies` and `known` of the patients that this run leaves out, on their
+    originals and without dropout; None: it leaves out none."""
+    seconds: float | None = None
+    """From its first batch to its last, validation apart; None: a segment ended within it."""
 
 
 @dataclass
@@ -65,15 +68,18 @@ class Tally:
 
     def figures(self, epoch: int, epochs: int, weights: Mapping[str, float]) -> EpochFigures:
         """What the epoch came to; `weights` are the heads' shares of the loss."""
-        losses = {name: self._mean(self.loss, name) for name in weights}
-        return EpochFigures(
-            epoch=epoch,
-            epochs=epochs,
-            loss=sum(weights[name] * loss for name, loss in losses.items() if loss is not None),
-            losses=losses,
-            accuracies={name: self._mean(self.correct, name) for name in weights},
-            known={name: self.known.get(name, 0) for name in weights},
-        )
+        means = self.means(weights)
+        known = {name: loss for name, loss in means["losses"].items() if loss is not None}
+        loss = sum(weights[name] * its for name, its in known.items())
+        return EpochFigures(epoch=epoch, epochs=epochs, loss=loss, **means)
+
+    def means(self, weights: Mapping[str, float]) -> dict[str, Any]:
+        """Losses, accuracies and views known by head, fit for JSON."""
+        return {
+            "losses": {name: self._mean(self.loss, name) for name in weights},
+            "accuracies": {name: self._mean(self.correct, name) for name in weights},
+            "known": {name: self.known.get(name, 0) for name in weights},
+        }
 
     def _mean(self, sums: Mapping[str, float], name: str) -> float | None:
         known = self.known.get(name, 0)

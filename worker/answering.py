@@ -7,7 +7,7 @@ from marrow.errors import BadModel, MarrowError
 from marrow.records import Claim, ClassifySpec, ModelRecord, Outcome, Region, Smear
 from marrow.settings import STORE_ROOT
 from marrow.study import Study
-from training.checkpoints import load_model
+from training.checkpoints import load_model, load_reference
 from worker import claims
 from worker.classify import Classifier, Request
 from worker.provenance import provenance
@@ -71,5 +71,7 @@ class Answering:
                 raise BadModel(f"{model.name} names a folder outside of the store: import it again")
             require_in_sight(self._study.store, model.path)
             network, card = load_model(folder, model.sha256)
-            self._loaded = (model.sha256, Classifier(network, card, self._device))
+            reference = load_reference(folder, card)
+            classifier = Classifier(network, card, self._device, reference=reference)
+            self._loaded = (model.sha256, classifier)
         return self._loaded[1]

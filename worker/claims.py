@@ -7,25 +7,22 @@ A piece belongs to whoever holds its newest attempt. Every later step names owne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from marrow.catalogue import jobs, models, predictions
+from marrow.catalogue import jobs, predictions
 from marrow.catalogue.jobs import MOST_URGENT, is_open_now
-from marrow.catalogue.locks import lock_job, lock_study
+from marrow.catalogue.locks import lock_job
 from marrow.catalogue.schema import job, piece
 from marrow.errors import LeaseLost
 from marrow.records import (
     Answer,
     AnswerMap,
-    CheckpointRef,
     Claim,
     ModelRecord,
     Outcome,
-    Precision,
     Provenance,
-    SegmentPayload,
 )
 from marrow.study import Study
 from worker.owner import Owner
@@ -35,17 +32,6 @@ from worker.settling import fail, is_piece, row_of, settle
 LEASE_S = 30.0
 """A lease that is not renewed for so long is lost; it is renewed every HEARTBEAT_S."""
 HEARTBEAT_S = 10.0
-
-
-class NewModel(NamedTuple):
-    """What a finished training run leaves."""
-
-    sha256: str
-    path: str
-    """Posix path of the model's folder below the store."""
-    preprocessing: str
-    precision: Precision
-    card: dict[str, Any]
 
 
 def claim(study: Study, owner: Owner, job_id: int, number: int) -> Claim | None:
@@ -87,7 +73,7 @@ def renew(study: Study, held: Claim) -> bool:
     with study.database.write() as connection:
         at = study.database.now(connection)
         renewed = connection.execute(
-            update(piece).where(_fence(held)).values(lease_until=at + LEASE_S)
+            update(piece).where(fence(held)).values(lease_until=at + LEASE_S)
         )
         return renewed.rowcount == 1
 
@@ -120,7 +106,7 @@ def finish_smears(
     errors = {one.smear_id: one.error for one in outcomes if one.answer is None}
     with study.database.write() as connection:
         at = study.database.now(connection)
-        _close(connection, at, held, "done")
+        close_piece(connection, at, held, "done")
         ids = predictions.store(
             connection,
             at,
@@ -133,65 +119,31 @@ def finish_smears(
         settle(connection, at, held.job_id, held.number, ids, errors)
 
 
-def finish_segment(
-    study: Study, held: Claim, payload: SegmentPayload, end: CheckpointRef | NewModel
-) -> None:
-    """Store the end of a training segment, once: the next segment, or the model.
-
-    Raises
-    ------
-    LeaseLost
-        If the piece belongs to another worker by now; its checkpoint does not count.
-    """
-    with study.database.write() as connection:
-        if isinstance(end, NewModel):
-            lock_study(connection)
-        at = study.database.now(connection)
-        _close(connection, at, held, "done")
-        if isinstance(end, CheckpointRef):
-            following = SegmentPayload(run=payload.run, segment=payload.segment + 1, checkpoint=end)
-            jobs.add_segment(connection, held.job_id, following)
-        else:
-            made = models.register(connection, at, job_id=held.job_id, **end._asdict())
-            looks = models.record_scoring(
-                connection, at, made.id, "test", end.card.get("figures", {})
-            )
-            news = {"model": made.name, "run": payload.run, "looks_at_test": looks}
-            jobs.append_event(connection, at, held.job_id, "model", news)
-        jobs.close_if_over(connection, at, held.job_id)
+def fence(held: Claim) -> ColumnElement[bool]:
+    """SQL condition: the piece, as long as this claim is its newest."""
+    return and_(
+        is_piece(held.job_id, held.number),
+        piece.c.owner == held.owner,
+        piece.c.attempt == held.attempt,
+        piece.c.state == "running",
+    )
 
 
-def report_epoch(study: Study, held: Claim, figures: dict[str, Any]) -> None:
-    """Tell the job's followers of a trained epoch; one that was told before (a segment that is
-    done again after a kill) is not told twice.
-
-    Raises
-    ------
-    LeaseLost
-        If the piece belongs to another worker by now.
-    """
-    with study.database.write() as connection:
-        lock_job(connection, held.job_id)
-        at = study.database.now(connection)
-        if connection.execute(select(piece.c.number).where(_fence(held))).first() is None:
-            raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")
-        told = {
-            (event.payload["run"], event.payload["epoch"])
-            for event in jobs.events(connection, held.job_id, 0)
-            if event.kind == "epoch"
-        }
-        if (figures["run"], figures["epoch"]) in told:
-            return
-        done = len(told) + 1
-        connection.execute(update(job).where(job.c.id == held.job_id).values(done=done))
-        jobs.append_event(connection, at, held.job_id, "epoch", {**figures, "done": done})
+def close_piece(connection: Connection, at: float, held: Claim, state: str) -> None:
+    """Pass the fence and leave the piece in this state, or raise LeaseLost."""
+    lock_job(connection, held.job_id)
+    values: dict[str, Any] = {"state": state, "owner": None, "lease_until": None, "sent_at": None}
+    if state != "new":
+        values["finished_at"] = at
+    if connection.execute(update(piece).where(fence(held)).values(**values)).rowcount != 1:
+        raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")
 
 
 def confirm_cancel(study: Study, held: Claim) -> None:
     """Give up a piece because its job is being cancelled."""
     with study.database.write() as connection:
         at = study.database.now(connection)
-        _close(connection, at, held, "cancelled")
+        close_piece(connection, at, held, "cancelled")
         jobs.close_if_over(connection, at, held.job_id)
 
 
@@ -199,7 +151,7 @@ def refuse(study: Study, held: Claim, reason: str) -> None:
     """End a piece that can never succeed, with a reason that a person can read."""
     with study.database.write() as connection:
         at = study.database.now(connection)
-        _close(connection, at, held, "failed")
+        close_piece(connection, at, held, "failed")
         fail(connection, at, row_of(connection, held.job_id, held.number), reason)
 
 
@@ -210,7 +162,7 @@ def put_back(study: Study, held: Claim, note: str | None = None) -> None:
     """
     with study.database.write() as connection:
         at = study.database.now(connection)
-        _close(connection, at, held, "new")
+        close_piece(connection, at, held, "new")
         row = row_of(connection, held.job_id, held.number)
         if jobs.get(connection, held.job_id).state == "cancelling":
             again_or_fail(connection, at, row, False, "")
@@ -222,7 +174,7 @@ def give_back(study: Study, held: Claim, reason: str) -> None:
     """Put back a piece that raised an exception; after the third it fails with the reason."""
     with study.database.write() as connection:
         at = study.database.now(connection)
-        _close(connection, at, held, "new")
+        close_piece(connection, at, held, "new")
         connection.execute(
             update(piece)
             .where(is_piece(held.job_id, held.number))
@@ -276,22 +228,3 @@ def _take(
         owner=owner.id,
         payload=row.payload,
     )
-
-
-def _fence(held: Claim) -> ColumnElement[bool]:
-    return and_(
-        is_piece(held.job_id, held.number),
-        piece.c.owner == held.owner,
-        piece.c.attempt == held.attempt,
-        piece.c.state == "running",
-    )
-
-
-def _close(connection: Connection, at: float, held: Claim, state: str) -> None:
-    """Pass the fence and leave the piece in this state, or raise LeaseLost."""
-    lock_job(connection, held.job_id)
-    values: dict[str, Any] = {"state": state, "owner": None, "lease_until": None, "sent_at": None}
-    if state != "new":
-        values["finished_at"] = at
-    if connection.execute(update(piece).where(_fence(held)).values(**values)).rowcount != 1:
-        raise LeaseLost(f"Piece {held.number} of job {held.job_id} has another owner")

@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from marrow.calibration import Calibration
 from marrow.errors import MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
 from marrow.images import SmearImage, open_smear, require_unchanged
 from marrow.records import Answer, AnswerMap, HeadAnswer, Outcome, Region
 from marrow.schemes import Scheme
+from marrow.statistics.novelty import Reference
 from marrow.tiles import Tiles, read_tile, usable_tiles
+from training.calibrate import flags_of, is_unlike, served
 from training.checkpoints import ModelCard
 from training.network import MultiHeadNetwork
 from training.preprocess import fit_image
@@ -76,6 +79,9 @@ class Classifier:
     threads : int or None
         Decode and resize ahead of the model; None: as many as torch has, so that one setting
         bounds both.
+    reference : Reference or None
+        The training set's place in feature space, as stored beside the weights; None: no smear
+        is flagged `unlike-training`.
     """
 
     def __init__(
@@ -85,8 +91,10 @@ class Classifier:
         device: str = "auto",
         batch_size: int | None = None,
         threads: int | None = None,
+        reference: Reference | None = None,
     ) -> None:
         self.card = card
+        self.reference = reference
         self.threads = threads or torch.get_num_threads()
         self._forward = ForwardPass(network, card, choose_device(device), batch_size)
 
@@ -168,16 +176,31 @@ class Classifier:
         outcomes: Iterator[Outcome] = iter(())
         if fields:
             scores = self._forward([field.pixels for field in fields], with_evidence=True)
-            outcomes = map(self._field_outcome, fields, scores.probabilities, scores.maps)
+            unlike = self._unlike(scores.features)
+            outcomes = map(self._field_outcome, fields, scores.probabilities, scores.maps, unlike)
         for one in waiting:
             yield next(outcomes) if isinstance(one, _Field) else one
 
+    def _unlike(self, features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+        """Which smears, of mean features (n, C), are unlike the training set, (n,)."""
+        calibration = self.card.calibration
+        # What is not finite has no answer either: `_outcome` says so.
+        if calibration is None or self.reference is None or not np.isfinite(features).all():
+            return np.zeros(len(features), dtype=bool)
+        return is_unlike(calibration, self.reference.distances(features))
+
     def _field_outcome(
-        self, field: _Field, probabilities: npt.NDArray[np.float32], evidence: FloatMap
+        self,
+        field: _Field,
+        probabilities: npt.NDArray[np.float32],
+        evidence: FloatMap,
+        is_unlike_training: bool,
     ) -> Outcome:
         _, rows, columns = evidence.shape
         cell_px = (field.extent_px[0] / rows, field.extent_px[1] / columns)
-        return self._outcome(field.request, probabilities, "activation", evidence, cell_px)
+        return self._outcome(
+            field.request, probabilities, "activation", evidence, cell_px, is_unlike_training
+        )
 
     def _slide(
         self, request: Request, pool: ThreadPoolExecutor, check: Callable[[], None]
@@ -187,7 +210,7 @@ class Classifier:
         try:
             with open_smear(request.path) as image:
                 tiles = self._tiles(image, request)
-                tile_scores = self._tile_scores(image, tiles, pool, check)
+                tile_scores, features = self._tile_scores(image, tiles, pool, check)
         except _OF_ONE_SMEAR as error:
             return _failed(request, error)
         mean = tile_scores.mean(axis=0, dtype=np.float64)
@@ -195,7 +218,8 @@ class Classifier:
         values[:, tiles.index[:, 0], tiles.index[:, 1]] = tile_scores.T
         few = len(tile_scores) < self.card.training.tiles_per_slide
         cell_px = (float(tiles.size_px), float(tiles.size_px))
-        return self._outcome(request, mean, "tiles", values, cell_px, ("few-tiles",) * few)
+        (unlike,) = self._unlike(features[None])
+        return self._outcome(request, mean, "tiles", values, cell_px, unlike, ("few-tiles",) * few)
 
     def _tiles(self, image: SmearImage, request: Request) -> Tiles:
         preprocessing = self.card.preprocessing
@@ -210,19 +234,21 @@ class Classifier:
 
     def _tile_scores(
         self, image: SmearImage, tiles: Tiles, pool: ThreadPoolExecutor, check: Callable[[], None]
-    ) -> npt.NDArray[np.float32]:
-        """Probabilities of each tile, (N, classes over all heads)."""
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        """Probabilities of each tile, (N, classes over all heads), and their mean features (C,)."""
         input_px = self.card.preprocessing.input_px
 
         def read(position: npt.NDArray[np.int64]) -> Pixels:
             return read_tile(image, position, tiles.size_px, input_px)
 
-        scores = []
+        probabilities, total = [], np.zeros(self._forward.network.channels)
         with closing(ahead(pool, read, tiles.positions, 2 * self.batch_size)) as pictures:
             while batch := list(islice(pictures, self.batch_size)):
                 check()
-                scores.append(self._forward(batch, with_evidence=False).probabilities)
-        return np.concatenate(scores)
+                scores = self._forward(batch, with_evidence=False)
+                probabilities.append(scores.probabilities)
+                total += scores.features.sum(axis=0, dtype=np.float64)
+        return np.concatenate(probabilities), total / len(tiles)
 
     def _outcome(
         self,
@@ -231,6 +257,7 @@ class Classifier:
         kind: Literal["activation", "tiles"],
         values: FloatMap,
         cell_px: tuple[float, float],
+        is_unlike_training: bool,
         flags: tuple[str, ...] = (),
     ) -> Outcome:
         if not np.isfinite(probabilities).all():
@@ -241,31 +268,44 @@ class Classifier:
             values.shape,
             cell_px,
         )
-        return Outcome(
-            request.smear_id, answer_of(self.card.scheme, probabilities, flags), stored, None
+        answer = answer_of(
+            self.card.scheme, probabilities, self.card.calibration, bool(is_unlike_training), flags
         )
+        return Outcome(request.smear_id, answer, stored, None)
 
 
 def answer_of(
-    scheme: Scheme, probabilities: npt.NDArray[np.floating[Any]], flags: tuple[str, ...] = ()
+    scheme: Scheme,
+    probabilities: npt.NDArray[np.floating[Any]],
+    calibration: Calibration | None = None,
+    is_unlike_training: bool = False,
+    flags: tuple[str, ...] = (),
 ) -> Answer:
-    """The answer to each head, flagged `heads-disagree` where the calls contradict the scheme.
+    """The calibrated answer to each head, with its flags.
 
     Parameters
     ----------
     probabilities : (classes over all heads,), in the scheme's order
+        Uncalibrated, mean over the smear's views.
+    calibration : Calibration or None
+        None: the probabilities stay as they are, and no call is `unsure`.
     flags : tuple of str
-        What is known already.
+        What is known already; those of `training.calibrate.flags_of` are added.
     """
-    heads = []
-    start = 0
-    for head in scheme.heads:
-        own = [float(p) for p in probabilities[start : start + len(head.classes)]]
-        start += len(head.classes)
-        call = head.classes[int(np.argmax(own))]
-        heads.append(HeadAnswer(head=head.name, call=call, probabilities=tuple(own)))
-    disagree = scheme.is_contradicted_by({answer.head: answer.call for answer in heads})
-    return Answer(heads=tuple(heads), flags=flags + ("heads-disagree",) * disagree)
+    ends = np.cumsum([len(head.classes) for head in scheme.heads])
+    names = [head.name for head in scheme.heads]
+    said = dict(zip(names, np.split(probabilities, ends[:-1]), strict=True))
+    shown = served(said, calibration)
+    heads = tuple(
+        HeadAnswer(
+            head=head.name,
+            call=head.classes[int(shown[head.name].argmax())],
+            probabilities=tuple(shown[head.name].tolist()),
+        )
+        for head in scheme.heads
+    )
+    raised = flags_of(shown, is_unlike_training, scheme, calibration)
+    return Answer(heads=heads, flags=flags + raised)
 
 
 def _failed(request: Request, error: MarrowError) -> Outcome:

@@ -30,6 +30,8 @@ class Scores(NamedTuple):
     maps: npt.NDArray[np.float16]
     """Evidence in logits, (B, classes, h, w), as `MultiHeadNetwork.activation_maps`;
     (B, 0, 0, 0) if not asked for."""
+    features: npt.NDArray[np.float32]
+    """Pooled features, (B, C)."""
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -101,15 +103,16 @@ class ForwardPass:
             is_bf16 = self.card.precision == "bf16"
             with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
                 maps = self.network.feature_maps(pixels)
-            answers = self.network.answer(self.network.pool(maps))
+            pooled = self.network.pool(maps)
+            answers = self.network.answer(pooled)
             probabilities = torch.cat([logits.softmax(1) for logits in answers.values()], dim=1)
             evidence = np.empty((len(images), 0, 0, 0), np.float16)
             if with_evidence:
                 logits = self.network.activation_maps(maps).clamp(-FLOAT16_MAX, FLOAT16_MAX)
                 evidence = logits.half().cpu().contiguous().numpy()
-            return Scores(probabilities.cpu().numpy(), evidence)
+            return Scores(probabilities.cpu().numpy(), evidence, pooled.cpu().numpy())
 
 
 def _joined(parts: list[Scores]) -> Scores:
-    probabilities, maps = zip(*parts, strict=True)
-    return Scores(np.concatenate(probabilities), np.concatenate(maps))
+    probabilities, maps, features = zip(*parts, strict=True)
+    return Scores(np.concatenate(probabilities), np.concatenate(maps), np.concatenate(features))

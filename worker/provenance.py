@@ -16,9 +16,18 @@ import worker
 from marrow.records import Provenance
 
 SERVING_SOURCES = {
-    "marrow": ("images/*.py", "records.py", "schemes.py", "tiles.py"),
+    "marrow": (
+        "calibration.py",
+        "images/*.py",
+        "records.py",
+        "schemes.py",
+        "statistics/novelty.py",
+        "statistics/temperature.py",
+        "tiles.py",
+    ),
     "training": (
         "backbones.py",
+        "calibrate.py",
         "checkpoints.py",
         "network.py",
         "precision.py",

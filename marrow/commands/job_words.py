@@ -48,12 +48,14 @@ def pace_text(throughput: Throughput | None) -> str:
 
 
 def what_text(job: Job) -> str:
-    """`classify 1200 smears with m3`, `train 2 models, 60 epochs`."""
+    """`classify 1200 smears with m3`, `train 1 model, 30 epochs`, `sweep 9 cells in 3 runs ...`."""
     if job.kind == "classify":
         smears = "1 smear" if job.total == 1 else f"{job.total} smears"
         return f"classify {smears} with m{job.spec['model_id']}"
-    runs = len(SweepSpec.model_validate(job.spec).runs)
-    return f"train {runs} {'model' if runs == 1 else 'models'}, {job.total} epochs"
+    spec = SweepSpec.model_validate(job.spec)
+    text = "train 1 model" if len(spec.cells) == 1 else f"sweep {len(spec.cells)} cells"
+    text += "" if len(spec.runs) == 1 else f" in {len(spec.runs)} runs"
+    return f"{text}, {job.total} {'epoch' if job.total == 1 else 'epochs'}"
 
 
 def jobs_table(

@@ -38,6 +38,9 @@ PIPE_WIDTH = 160
 DESCRIBE_EVERY_S = 2.0
 JobId = Annotated[int, typer.Argument(metavar="ID", max=LARGEST_ID)]
 ModelId = Annotated[str | None, typer.Option(help="m17; default: the champion.")]
+AtTime = Annotated[str | None, typer.Option(help="Begin at this local time: 22:00.")]
+UntilTime = Annotated[str | None, typer.Option(help="Pause at this local time: 06:00.")]
+TimeZone = Annotated[str | None, typer.Option(help="IANA time zone of both times.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,9 +58,9 @@ def classify(
         list[Path] | None, typer.Argument(help="Smears or folders; default: the whole study.")
     ] = None,
     model: ModelId = None,
-    at: Annotated[str | None, typer.Option(help="Begin at this local time: 22:00.")] = None,
-    until: Annotated[str | None, typer.Option(help="Pause at this local time: 06:00.")] = None,
-    zone: Annotated[str | None, typer.Option(help="IANA time zone of both times.")] = None,
+    at: AtTime = None,
+    until: UntilTime = None,
+    zone: TimeZone = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the answers.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write results.csv here (--wait).")] = None,
     as_json: AsJson = False,
@@ -69,9 +72,7 @@ def classify(
     model_id = model_number(model)
     if out is not None:
         require_writable(out)
-    if until is not None and at is None:
-        raise typer.BadParameter("--until needs --at: when may it begin?")
-    night = None if at is None else Night(at=at, until=until, zone=zone or local_zone())
+    night = night_of(at, until, zone)
     refused: tuple[MarrowError, ...] = ()
     copies: tuple[tuple[Path, int], ...] = ()
     if paths:
@@ -205,7 +206,7 @@ def wait_for(client: Client, job: Job, is_quiet: bool) -> Job:
             for event in client.follow(job.id, after=job.last_seq):
                 progress.update(bar, completed=_counted(event))
                 is_due = time.monotonic() - described > DESCRIBE_EVERY_S
-                if not is_quiet and (event.kind != "piece" or is_due):
+                if not is_quiet and (event.kind not in {"piece", "epoch"} or is_due):
                     progress.update(bar, description=_line(client, client.job(job.id), event))
                     described = time.monotonic()
     except KeyboardInterrupt:
@@ -229,10 +230,20 @@ def _line(client: Client, job: Job, event: Event | None = None) -> str:
     parts = [f"job {job.id}: {outlook.words}"]
     if event is not None and event.kind == "epoch":
         loss = event.payload.get("loss")
-        parts.append(f"epoch {event.payload['epoch']}" + (f", loss {loss:.3f}" if loss else ""))
+        runs = len(job.spec["runs"])
+        which = f"run {event.payload['run'] + 1} of {runs}, " if runs > 1 else ""
+        told = f", loss {loss:.3f}" if loss is not None else ""
+        parts.append(f"{which}epoch {event.payload['epoch']}{told}")
     if outlook.ends_at is not None:
         parts.append(expected_text(outlook, time.time()))
     return "; ".join(parts)
+
+
+def night_of(at: str | None, until: str | None, zone: str | None) -> Night | None:
+    """The window of these options; None without any."""
+    if until is not None and at is None:
+        raise typer.BadParameter("--until needs --at: when may it begin?")
+    return None if at is None else Night(at=at, until=until, zone=zone or local_zone())
 
 
 def model_number(text: str | None) -> int | None:

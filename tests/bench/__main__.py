@@ -1,6 +1,6 @@
 """`make bench`: what stands between the bare model and a person, as a table of ratios.
 
-    python -m tests.bench [--quick] [--json FILE] [--only engine,latency,workers,catalogue]
+    python -m tests.bench [--quick] [--json FILE] [--only engine,latency,workers,catalogue,training]
 
 Each figure compares two things that were measured in turn in this run; none is a time limit.
 """
@@ -21,9 +21,10 @@ from tests.bench.catalogue import catalogue
 from tests.bench.figures import Figure, table
 from tests.bench.material import write_fields
 from tests.bench.path import latency, throughput
+from tests.bench.training import training
 from tests.bench.workers import two_workers
 
-PARTS = ("engine", "latency", "workers", "catalogue")
+PARTS = ("engine", "latency", "workers", "catalogue", "training")
 
 
 def main() -> int:
@@ -61,6 +62,9 @@ def _measure(part: str, folder: Path, is_quick: bool) -> list[Figure]:
         return latency(folder / "home", fields, rounds)
     if part == "catalogue":
         return catalogue(folder / "home", 100_000 if is_quick else 1_000_000)
+    if part == "training":
+        fields_count, rounds = (24, 2) if is_quick else (64, 5)
+        return training(folder, fields_count, rounds)
     rounds = 1 if is_quick else 3
     fields = write_fields(folder / "fields", 64 * (rounds + 1))
     return two_workers(folder, fields, rounds)

@@ -48,7 +48,7 @@ def apply(options: StubOptions) -> None:
     claims.LEASE_S = options.lease_s
     claims.HEARTBEAT_S = lease.HEARTBEAT_S = options.lease_s / 3
     if options.without == "fence":
-        claims._fence = lambda held: is_piece(held.job_id, held.number)
+        claims.fence = lambda held: is_piece(held.job_id, held.number)
     if options.without == "lease":
         claims.LEASE_S = -1.0
 

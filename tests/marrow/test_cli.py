@@ -89,6 +89,11 @@ def test_wrong_usage_is_exit_code_2(home: Path) -> None:
         ("train", "--loss-weights", "1:2:3"),
         ("train", "--loss-weights", "nan:1"),
         ("train", "--input-px", "5000"),
+        ("train", "--folds", "1"),
+        ("sweep", "--epochs", "30,30"),
+        ("sweep", "--epochs", "30;50"),
+        ("sweep", "--loss-weights", "1:9,2:18"),
+        ("sweep", "--until", "06:00"),
     ):
         done = marrow(home, *arguments)
         assert done.returncode == 2, arguments
@@ -132,11 +137,13 @@ def test_results_have_a_row_for_each_file(home: Path, tmp_path: Path, add_model:
     assert rows[0]["sha256"] == rows[1]["sha256"]
     assert rows[2]["error"]
     assert {row["notice"] for row in rows} == {NOTICE}
-    assert list(rows[0])[4:11] == [
+    assert list(rows[0])[4:13] == [
         "mds",
+        "mds_set",
         "mds_p_other",
         "mds_p_MDS",
         "diagnosis",
+        "diagnosis_set",
         "diagnosis_p_AA",
         "diagnosis_p_MDS",
         "diagnosis_p_AML",

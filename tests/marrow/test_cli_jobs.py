@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from marrow.catalogue import jobs
 from marrow.catalogue.schema import job_smear, piece
-from marrow.records import Job, ModelRecord
+from marrow.records import Job, ModelRecord, SweepSpec
 from marrow.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -166,3 +166,22 @@ def wait_until_interruptible(pid: int, study: Study) -> None:
         if since is None and catalogue in files:
             since = time.monotonic()
         time.sleep(0.05)
+
+
+def test_a_sweep_says_what_it_trains_and_is_queued_for_the_night(study: Study) -> None:
+    night = ("--at", "22:00", "--until", "06:00", "--zone", "Europe/Berlin")
+    done = marrow(study, "sweep", "--hold-out-site", "b", "--hold-out-site", "c", *night)
+    assert done.returncode == 0, done.stderr
+    assert "1200 epochs instead of 5040" in " ".join(done.stderr.split())
+    assert "Adam ignores the scale of a loss" in " ".join(done.stderr.split())
+    with study.database.read() as connection:
+        job = jobs.get(connection, 1)
+    assert job.night is not None
+    assert (job.night.at, job.total) == ("22:00", 1200)
+    spec = SweepSpec.model_validate(job.spec)
+    assert {run.hold_out_sites for run in spec.runs} == {("b", "c")}
+    assert {run.augment for run in spec.runs} == {"gentle"}
+    again = marrow(study, "sweep", "--protocol", "seed2022", "--json")
+    values = json.loads(again.stdout)
+    assert (values["epochs"], values["separate_epochs"]) == (200, 840)
+    assert values["spec"]["runs"][0]["augment"] == "seed8"

@@ -7,7 +7,10 @@ from pydantic import ValidationError
 
 from marrow.records import (
     Answer,
+    Cell,
     CheckpointRef,
+    ConclusionPayload,
+    HarvestRef,
     HeadAnswer,
     Night,
     Provenance,
@@ -25,14 +28,26 @@ GOLDEN: list[tuple[Record, str]] = [
             checkpoint=CheckpointRef(path="runs/j1-r0/s1", sha256="ab", epoch=3, batch=7),
         ),
         '{"run":0,"segment":2,"checkpoint":'
-        '{"path":"runs/j1-r0/s1","sha256":"ab","epoch":3,"batch":7}}',
+        '{"path":"runs/j1-r0/s1","sha256":"ab","epoch":3,"batch":7},"harvests":[]}',
     ),
     (
-        SweepSpec(runs=(TrainingSpec(loss_weights=(1, 9)),)),
+        ConclusionPayload(harvests=((HarvestRef(path="runs/j1-r0/h", sha256="cd", epoch=30),),)),
+        '{"harvests":[[{"path":"runs/j1-r0/h","sha256":"cd","epoch":30}]]}',
+    ),
+    (
+        SweepSpec(
+            runs=(TrainingSpec(loss_weights=(1, 9), snapshots=(10,), folds=2, fold=1),),
+            cells=(Cell(loss_weights=(1, 9), epochs=10, seed=0, run=0, fold_runs=(1, 2)),),
+            notes=("why",),
+        ),
         '{"runs":[{"backbone":"resnet50","weights":"none","weights_sha256":null,"tune":"heads",'
-        '"epochs":30,"loss_weights":[1.0,9.0],"seed":0,"batch_size":32,'
-        '"trunk_learning_rate":0.0001,"head_learning_rate":0.001,"dropout":0.2,"input_px":256,'
-        '"tiles_per_slide":16,"test_share":0.3,"smear_is_patient":false}]}',
+        '"epochs":30,"snapshots":[10],"loss_weights":[1.0,9.0],"seed":0,"data_seed":0,'
+        '"batch_size":32,"trunk_learning_rate":0.0001,"head_learning_rate":0.001,"dropout":0.2,'
+        '"input_px":256,"tiles_per_slide":16,"test_share":0.3,"smear_is_patient":false,'
+        '"protocol":"honest","augment":"none","copies":4,"heads_first":30,"folds":2,"fold":1,'
+        '"hold_out_sites":[],"precision":"auto"}],'
+        '"cells":[{"loss_weights":[1.0,9.0],"epochs":10,"seed":0,"run":0,"fold_runs":[1,2]}],'
+        '"notes":["why"]}',
     ),
     (
         Night(at="22:00", until="06:00", zone="Europe/Berlin"),

@@ -100,3 +100,70 @@ def test_refuses_a_label_from_an_unknown_class() -> None:
                 Head(name="b", classes=("P", "R", "S")),
             ),
         )
+
+
+def subtypes() -> Scheme:
+    return Scheme.from_toml(CELLS.with_name("subtypes.toml"))
+
+
+def test_a_head_applies_only_under_the_answers_it_is_asked_for() -> None:
+    names = {
+        diagnosis: [head.name for head in subtypes().applying({"diagnosis": diagnosis})]
+        for diagnosis in ("AA", "MDS", "AML", None)
+    }
+    assert names == {
+        "AA": ["mds", "diagnosis"],
+        "MDS": ["mds", "diagnosis", "mds_subtype"],
+        "AML": ["mds", "diagnosis", "aml_subtype"],
+        None: ["mds", "diagnosis", "mds_subtype", "aml_subtype"],
+    }
+
+
+def test_an_answer_to_a_head_that_does_not_apply_is_missing() -> None:
+    given = {"mds_subtype": "MDS-LB"}
+    assert subtypes().complete({"diagnosis": "AML", **given})["mds_subtype"] is None
+    for diagnosis in ("MDS", "unsure"):
+        assert subtypes().complete({"diagnosis": diagnosis, **given})["mds_subtype"] == "MDS-LB"
+    assert subtypes().complete(given)["mds_subtype"] == "MDS-LB"
+
+
+@pytest.mark.parametrize(
+    ("mds", "diagnosis", "disagree"),
+    [("other", "AA", False), ("MDS", "MDS", False), ("other", "AML", False), ("MDS", "AML", True)],
+)
+def test_a_network_s_idle_answer_to_a_subtype_contradicts_nothing(
+    mds: str, diagnosis: str, disagree: bool
+) -> None:
+    idle = {"mds_subtype": "MDS-IB2", "aml_subtype": "NPM1"}
+    calls = {"mds": mds, "diagnosis": diagnosis, **idle}
+    assert subtypes().is_contradicted_by(calls) is disagree
+    # Nor does an implication that names such a head.
+    table = subtypes().model_dump()
+    table["implications"] = [
+        {"when": {"mds_subtype": "MDS-IB2"}, "then": {"diagnosis": "MDS"}},
+        {"when": {"mds": "other"}, "then": {"mds_subtype": "MDS-LB"}},
+    ]
+    assert Scheme.model_validate(table).is_contradicted_by(calls) is disagree
+
+
+@pytest.mark.parametrize(
+    ("head", "condition", "fault"),
+    [
+        ("diagnosis", '{ mds = ["MDS"] }', "primary one"),
+        ("mds_subtype", '{ other = ["MDS"] }', "names no head that is always asked"),
+        ("mds_subtype", '{ mds_subtype = ["MDS-LB"] }', "names no head that is always asked"),
+        ("mds_subtype", '{ aml_subtype = ["NPM1"] }', "names no head that is always asked"),
+        ("mds_subtype", '{ diagnosis = ["CML"] }', "CML"),
+        ("mds_subtype", "{ diagnosis = [] }", "no answer"),
+    ],
+)
+def test_refuses_a_condition_that_cannot_be_met(
+    tmp_path: Path, head: str, condition: str, fault: str
+) -> None:
+    lines = CELLS.with_name("subtypes.toml").read_text().splitlines()
+    lines = [line for line in lines if line != 'asked_when = { diagnosis = ["MDS"] }']
+    lines.insert(lines.index(f'name = "{head}"') + 1, f"asked_when = {condition}")
+    path = tmp_path / "scheme.toml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(BadScheme, match=fault):
+        Scheme.from_toml(path)

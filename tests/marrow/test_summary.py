@@ -19,10 +19,12 @@ from marrow.catalogue.schema import (
     smear,
     worker,
 )
-from marrow.commands.job_words import expected_text, jobs_table, summary_text
+from marrow.commands.job_words import expected_text, jobs_table, summary_text, what_text
 from marrow.outlook import outlook_of, outlooks
 from marrow.records import (
     Answer,
+    ConclusionPayload,
+    HarvestRef,
     HeadAnswer,
     Job,
     ModelRecord,
@@ -198,6 +200,50 @@ def test_a_sweep_s_summary_counts_epochs(desk: Desk) -> None:
     assert found.calls == ()
     assert found.outlook.work_s == pytest.approx(5)  # the epoch that is left, as the others took
     assert found.outlook.measured_on == "this job"
+
+
+def test_a_sweep_s_runs_are_shared_among_the_workers(desk: Desk) -> None:
+    spec = SweepSpec(runs=tuple(TrainingSpec(epochs=4, seed=seed) for seed in range(3)))
+    for name in ("first", "second"):
+        desk.hire("cpu", name)
+    with desk.study.database.write() as connection:
+        job = jobs.submit_sweep(connection, desk.start, spec)
+        begun = {"state": "running", "attempt": 1, "started_at": desk.start}
+        chosen = update(piece).where(piece.c.job_id == job.id, piece.c.number < 2)
+        connection.execute(chosen.values(**begun))
+        for epoch in (1, 2):
+            for run in (0, 1):
+                told = {"run": run, "epoch": epoch, "done": 2 * epoch - 1 + run}
+                at = desk.start + 10.0 * epoch + run
+                jobs.append_event(connection, at, job.id, "epoch", told)
+        values = {"done": 4, "state": "running", "started_at": desk.start}
+        connection.execute(update(job_table).where(job_table.c.id == job.id).values(**values))
+    # Eight epochs of 10 s; the third run's first begins like those of the others, after 10 s.
+    assert outlook_of(desk.study, desk.job(job.id)).work_s == pytest.approx(8 * 10 / 2, abs=1)
+    assert what_text(job) == "sweep 3 cells in 3 runs, 12 epochs"
+
+
+def test_a_sweep_whose_epochs_are_done_says_what_it_does(desk: Desk) -> None:
+    desk.hire("cpu")
+    with desk.study.database.write() as connection:
+        job = jobs.submit_sweep(connection, desk.start, SweepSpec(runs=(TrainingSpec(epochs=1),)))
+        done = update(piece).where(piece.c.job_id == job.id)
+        times = {"started_at": desk.start, "finished_at": desk.start + 5}
+        connection.execute(done.values(state="done", attempt=1, **times))
+        jobs.append_event(connection, desk.start + 4, job.id, "epoch", {"run": 0, "epoch": 1})
+        harvest = HarvestRef(path="runs/x", sha256="c" * 64, epoch=1)
+        jobs.add_training(connection, job.id, ConclusionPayload(harvests=((harvest,),)))
+        running = {"state": "running", "attempt": 1, "started_at": desk.start + 5}
+        concluding = piece.c.job_id == job.id, piece.c.number == 1
+        connection.execute(update(piece).where(*concluding).values(**running))
+        values = {"done": 1, "state": "running", "started_at": desk.start}
+        connection.execute(update(job_table).where(job_table.c.id == job.id).values(**values))
+    found = summarise(desk.study, job.id)
+    assert found.outlook.words == "chooses and tests its models"
+    assert found.outlook.ends_at is None
+    assert found.throughput is not None
+    assert (found.throughput.n, found.throughput.busy_s) == (1, pytest.approx(5))
+    assert what_text(job) == "train 1 model, 1 epoch"
 
 
 def test_reasons_are_grouped_without_names_and_numbers() -> None:

@@ -106,6 +106,15 @@ def test_epochs_are_measured_apart_from_what_comes_before_the_first() -> None:
     assert epochs_s([], [], left=10, runs_left=1) is None
 
 
+def test_quick_epochs_that_are_told_together_share_their_time() -> None:
+    """25 of 10 ms each, told every quarter of a second; of another run, one each second."""
+    told = [(0, 10.0)] + [(0, 10.0 + 0.25 * flush) for flush in (1, 2, 3) for _ in range(25)]
+    assert epochs_s(told, [], left=100, runs_left=0) == pytest.approx(1.0)
+    both = sorted([*told, *((1, 10.0 + second) for second in range(4))], key=lambda one: one[1])
+    assert epochs_s(both, [], left=100, runs_left=0) == pytest.approx(1.0)
+    assert epochs_s([(0, 10.0)] * 20, [], left=100, runs_left=0) is None
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

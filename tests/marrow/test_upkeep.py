@@ -19,6 +19,8 @@ from marrow.records import (
     Answer,
     AnswerMap,
     CheckpointRef,
+    ConclusionPayload,
+    HarvestRef,
     HeadAnswer,
     Job,
     ModelRecord,
@@ -150,11 +152,67 @@ def test_a_run_whose_checkpoints_are_gone_begins_anew_when_it_is_retried(study: 
     assert SegmentPayload.model_validate(kept) == SegmentPayload(run=0, segment=0)
 
 
+def _two_runs(study: Study, states: tuple[str, str, str]) -> Job:
+    """A cancelled sweep of 40 days ago: two runs that are done or not, and perhaps its end."""
+    ref = [HarvestRef(path=f"runs/j1-r{run}/h", sha256="c" * 64, epoch=2) for run in (0, 1)]
+    with study.database.write() as connection:
+        now = study.database.now(connection)
+        runs = (TrainingSpec(epochs=2), TrainingSpec(epochs=2, seed=1))
+        job = jobs.submit_sweep(connection, now, SweepSpec(runs=runs))
+        if states[2]:
+            end = ConclusionPayload(harvests=tuple((one,) for one in ref))
+            jobs.add_training(connection, job.id, end)
+        for run, state in enumerate(states[:2]):
+            left = (ref[run],) if state == "done" else ()
+            payload = SegmentPayload(run=run, segment=0, harvests=left).model_dump(mode="json")
+            chosen = update(piece).where(piece.c.job_id == job.id, piece.c.number == run)
+            connection.execute(chosen.values(state=state, payload=payload))
+        chosen = update(piece).where(piece.c.job_id == job.id, piece.c.number == 2)
+        connection.execute(chosen.values(state=states[2]))
+        chosen = update(job_table).where(job_table.c.id == job.id)
+        connection.execute(chosen.values(state="cancelled", finished_at=now - 40 * DAY_S))
+    for run in (0, 1):
+        _file(study.store / f"runs/j{job.id}-r{run}/harvest.safetensors")
+    return job
+
+
+@pytest.mark.parametrize("states", [("done", "cancelled", ""), ("done", "done", "failed")])
+def test_a_run_whose_harvest_is_gone_is_trained_again(
+    study: Study, states: tuple[str, str, str]
+) -> None:
+    """Otherwise a retry would come to a conclusion that finds nothing."""
+    job = _two_runs(study, states)
+    for found in leftovers.find(study, 30, 1e9):
+        assert leftovers.remove(study, found, 30)
+    with study.database.write() as connection:
+        jobs.retry(connection, study.database.now(connection), job.id)
+        asked = select(piece.c.state, piece.c.payload).where(piece.c.job_id == job.id)
+        kept = connection.execute(asked.order_by(piece.c.number)).all()
+    assert [row.state for row in kept] == ["new", "new"]
+    again = [SegmentPayload.model_validate(row.payload) for row in kept]
+    assert again == [SegmentPayload(run=run, segment=0) for run in (0, 1)]
+
+
+def test_what_a_sweep_has_done_stays_done_when_its_folders_go(study: Study) -> None:
+    job = _two_runs(study, ("done", "done", "done"))
+    with study.database.write() as connection:
+        chosen = update(job_table).where(job_table.c.id == job.id)
+        connection.execute(chosen.values(state="done"))
+    for found in leftovers.find(study, 30, 1e9):
+        assert leftovers.remove(study, found, 30)
+    with study.database.read() as connection:
+        states = select(piece.c.state).where(piece.c.job_id == job.id)
+        assert list(connection.execute(states).scalars()) == ["done"] * 3
+
+
 def test_old_caches_and_broken_off_files_go(study: Study) -> None:
     now = 1e9
     for name, days in (
         ("features/old.safetensors", 31),
         ("features/new.safetensors", 29),
+        ("features/old.maps", 31),
+        ("features/old.json", 31),
+        ("features/new.maps", 29),
         ("models/.aa.part/weights.safetensors", 2),
         ("models/.bb.part/weights.safetensors", 0.5),
         ("models/cc/weights.safetensors", 99),
@@ -164,7 +222,8 @@ def test_old_caches_and_broken_off_files_go(study: Study) -> None:
         _file(study.store / name, 10, days, now)
     os.utime(study.store / "models/.aa.part", (now - 2 * DAY_S,) * 2)
     os.utime(study.store / "models/.bb.part", (now - 2 * DAY_S,) * 2)
-    wanted = {"features/old.safetensors", "models/.aa.part", "smears/ab/.image.png.12.part"}
+    caches = {f"features/old.{form}" for form in ("safetensors", "maps", "json")}
+    wanted = caches | {"models/.aa.part", "smears/ab/.image.png.12.part"}
     assert _found(study, now) == wanted
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from marrow.records import Smear
 from marrow.schemes import Head, LabelFrom, Scheme
+from tests.training.runs import TEST_PATIENTS, Bench
+from training import features, maps, stages
 from training.dataset import LabelledSmear
 
 COLOURS = {"AA": (220, 170, 190), "MDS": (120, 60, 140), "AML": (60, 90, 170)}
@@ -75,3 +78,27 @@ def cohort(make_smears: MakeSmears) -> list[LabelledSmear]:
     rows: list[tuple[str | None, str | None]] = [(f"p{i}", d) for i, d in enumerate(diagnoses)]
     rows += [(f"p{i}", diagnoses[i]) for i in (0, 4, 5, 9, 13)]
     return make_smears([*rows, ("p1", None)])
+
+
+@pytest.fixture
+def small_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(features, "BATCH", 8)
+    monkeypatch.setattr(maps, "BATCH", 8)
+    monkeypatch.setattr(stages, "ADAPTING_VIEWS", 8)
+    monkeypatch.setattr(stages, "ADAPTING_BATCH", 4)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def make_bench(
+    cohort: list[LabelledSmear], scheme: Scheme, tmp_path: Path
+) -> Callable[[str], Bench]:
+    def make(name: str) -> Bench:
+        test = [s for s in cohort if s.smear.patient in TEST_PATIENTS]
+        train = [s for s in cohort if s.smear.patient not in TEST_PATIENTS]
+        return Bench(scheme, train, test, tmp_path / name)
+
+    return make

@@ -3,15 +3,25 @@ import json
 import os
 import struct
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
+from marrow.calibration import Calibration, HeadCalibration
 from marrow.errors import BadModel
-from marrow.records import TrainingSpec
+from marrow.records import Cell, TrainingSpec
 from marrow.schemes import AA_MDS_AML
+from marrow.statistics.novelty import Reference
 from training import checkpoints
-from training.checkpoints import ModelCard, load_model, load_state, save_model, save_state
+from training.checkpoints import (
+    ModelCard,
+    load_model,
+    load_reference,
+    load_state,
+    save_model,
+    save_state,
+)
 from training.network import build_network
 from training.preprocess import Preprocessing
 
@@ -278,3 +288,123 @@ def test_refuses_weights_without_facts_as_a_state(tmp_path):
 def test_facts_must_be_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         save_state(tmp_path / "s", {}, {"loss": float("nan")})
+
+
+CALIBRATION = Calibration(
+    heads={
+        "mds": HeadCalibration(temperature=1.5, conformal=(0.4, 0.6), patients=80),
+        "diagnosis": HeadCalibration(
+            temperature=0.8, unsure_below=0.55, conformal=(None, 0.5, 0.7), patients=80
+        ),
+    },
+    distances=(1.0, 2.5),
+    distance_patients=2,
+    source="out-of-fold predictions of 80 patients in 5 folds",
+)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Of 30 patients, in the 1,280 features of a MobileNetV2."""
+    return Reference.fit(np.random.default_rng(0).normal(3, 2, (30, 1280)))
+
+
+@pytest.fixture
+def known(tmp_path, network, reference):
+    """A model that knows its limits: folder and card."""
+    folder = tmp_path / "m2"
+    return folder, save_model(folder, network, card(calibration=CALIBRATION), reference)
+
+
+def test_a_model_that_knows_its_limits_comes_back_as_it_was(known, reference):
+    folder, saved = known
+    _, loaded = load_model(folder, saved.weights_sha256)
+    assert loaded == saved
+    assert loaded.calibration == CALIBRATION
+    stored = (folder / "reference.safetensors").read_bytes()
+    assert loaded.reference_sha256 == hashlib.sha256(stored).hexdigest()
+    again = load_reference(folder, loaded)
+    features = np.random.default_rng(1).normal(3, 2, (5, 1280))
+    # Stored as float32.
+    np.testing.assert_allclose(again.distances(features), reference.distances(features), rtol=1e-4)
+
+
+def test_a_card_of_before_has_no_limits_and_no_reference(saved):
+    path = saved / "card.json"
+    fields = json.loads(path.read_text())
+    for name in ("calibration", "reference_sha256", "selection", "cells"):
+        del fields[name]
+    path.write_text(json.dumps(fields))
+    _, loaded = load_model(saved)
+    assert (loaded.calibration, loaded.selection, loaded.cells) == (None, {}, ())
+    assert load_reference(saved, loaded) is None
+
+
+def test_the_card_keeps_how_the_sweep_chose(tmp_path, network):
+    cell = Cell(loss_weights=(1, 9), epochs=50, seed=0, run=2, fold_runs=(3, 4))
+    chosen = {"chosen": 0, "why": "fewer epochs within one standard error"}
+    save_model(tmp_path / "m", network, card(cells=(cell,), selection=chosen))
+    _, loaded = load_model(tmp_path / "m")
+    assert (loaded.cells, loaded.selection) == ((cell,), chosen)
+
+
+def test_refuses_a_calibration_of_another_scheme(saved):
+    heads = {"diagnosis": CALIBRATION.heads["diagnosis"]}
+    other = CALIBRATION.model_copy(update={"heads": heads})
+    rewrite_card(saved, calibration=other.model_dump(mode="json"))
+    with pytest.raises(BadModel, match="calibration has heads"):
+        load_model(saved)
+
+
+def test_a_model_written_anew_without_reference_leaves_none(known, network):
+    folder, _ = known
+    saved = save_model(folder, network, card())
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "weights.safetensors"]
+    assert load_reference(folder, saved) is None
+
+
+def altered(folder, saved, **changes):
+    """The reference with other arrays, and a card that has their hash."""
+    path = folder / "reference.safetensors"
+    arrays = safetensors.torch.load(path.read_bytes()) | changes
+    content = safetensors.torch.save({k: own for k, own in arrays.items() if own is not None})
+    path.write_bytes(content)
+    return saved.model_copy(update={"reference_sha256": hashlib.sha256(content).hexdigest()})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"mean": None}, "lacks mean"),
+        ({"mean": torch.zeros(7)}, "do not fit"),
+        ({"rest": torch.zeros(2)}, "do not fit"),
+        ({"mean": torch.full((1280,), torch.nan)}, "finite"),
+        ({"rest": torch.zeros(1)}, "finite"),
+        ({"variances": torch.zeros(29)}, "finite"),
+        ({"rest": torch.ones(1, dtype=torch.float64)}, "float32"),
+        (
+            {"mean": torch.zeros(9), "components": torch.zeros(2, 9), "variances": torch.ones(2)},
+            "of 9 features",
+        ),
+    ],
+)
+def test_refuses_a_reference_that_gives_no_distances(known, changes, reason):
+    folder, saved = known
+    with pytest.raises(BadModel, match=rf"reference\.safetensors.*{reason}"):
+        load_reference(folder, altered(folder, saved, **changes))
+
+
+def test_refuses_a_reference_that_is_missing_altered_or_a_pickle(known, tmp_path):
+    folder, saved = known
+    path = folder / "reference.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BadModel, match="SHA-256"):
+        load_reference(folder, saved)
+    torch.save({"mean": torch.zeros(3)}, path)
+    with pytest.raises(BadModel, match="no safetensors file"):
+        load_reference(folder, saved)
+    path.unlink()
+    with pytest.raises(BadModel, match="cannot be read"):
+        load_reference(folder, saved)

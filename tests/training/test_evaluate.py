@@ -151,3 +151,73 @@ def test_a_slide_says_the_mean_of_its_tiles(scheme):
     assert set(given) == {4, 9}
     unread = smear_probabilities(network, Features(pooled[3:4], {}), [7])
     assert unread == {}
+
+
+@pytest.mark.slow
+def test_every_class_is_judged_against_the_rest(make_smears, scheme):
+    smears = make_smears([(f"p{i}", d) for i, d in enumerate(["AA", "MDS", "AML", "MDS"] * 6)])
+    given = probabilities(smears, scheme)
+    heads = evaluate(given, smears, scheme, False)["heads"]
+    truth = np.array([s.answers["diagnosis"] for s in smears])
+    scores = np.array([given[s.smear.id]["diagnosis"] for s in smears])
+    called = np.array(("AA", "MDS", "AML"))[scores.argmax(1)]
+    for index, name in enumerate(("AA", "MDS", "AML")):
+        said, was = called == name, truth == name
+        wanted = statistics.two_by_two(
+            int((said & was).sum()), int((~said & was).sum()),
+            int((said & ~was).sum()), int((~said & ~was).sum()),
+        )  # fmt: skip
+        own = heads["diagnosis"]["per_class"][name]
+        for rate in ("sensitivity", "specificity", "ppv", "npv"):
+            expected = getattr(wanted, rate)
+            got = own[rate]
+            assert (got["value"], got["low"], got["high"], got["n"]) == (
+                expected.value, expected.low, expected.high, expected.n,
+            )  # fmt: skip
+        assert own["auc"]["value"] == pytest.approx(roc_auc_score(was, scores[:, index]))
+        assert own["auc"]["method"] == "delong, logit"
+    # A two-class head's own figures are those of its positive class.
+    assert heads["mds"]["sensitivity"] == heads["mds"]["per_class"]["MDS"]["sensitivity"]
+    assert "sensitivity" not in heads["diagnosis"]
+
+
+@pytest.mark.slow
+def test_probabilities_are_judged_too(make_smears, scheme):
+    smears = make_smears([(f"p{i}", d) for i, d in enumerate(["AA", "MDS", "AML", "MDS"] * 6)])
+    given = probabilities(smears, scheme)
+    heads = evaluate(given, smears, scheme, False)["heads"]
+    positive = np.array([given[s.smear.id]["mds"][1] for s in smears])
+    truth = np.array([s.answers["mds"] == "MDS" for s in smears])
+    assert heads["mds"]["brier"]["value"] == pytest.approx(np.mean((positive - truth) ** 2))
+    rows = np.array([given[s.smear.id]["diagnosis"] for s in smears])
+    one_hot = np.array(
+        [[s.answers["diagnosis"] == c for c in ("AA", "MDS", "AML")] for s in smears]
+    )
+    several = heads["diagnosis"]["brier"]
+    assert several["value"] == pytest.approx(np.mean(((rows - one_hot) ** 2).sum(1)))
+    for head in heads.values():
+        assert 0 <= head["ece"]["value"] <= 1
+        assert head["brier"]["low"] < head["brier"]["value"] < head["brier"]["high"]
+
+
+@pytest.mark.slow
+def test_shares_of_images_have_intervals_over_patients_and_their_own_n(make_smears, scheme):
+    by_image = scheme.model_copy(update={"unit": "image"})
+    smears = make_smears([(f"p{i % 9}", ("AA", "MDS", "AML")[i % 3]) for i in range(90)])
+    figures = evaluate(probabilities(smears, by_image), smears, by_image, False)["heads"]["mds"]
+    assert figures["sensitivity"]["n"] == 30
+    assert figures["specificity"]["n"] == 60
+    assert figures["sensitivity"]["unit"] == "images"
+    assert "patients" in figures["sensitivity"]["method"]
+
+
+def test_a_share_of_nothing_has_a_reason(make_smears, scheme):
+    smears = make_smears([("p", "AA"), ("q", "AA"), ("r", "AML")])
+    given = {
+        s.smear.id: {"mds": np.array([0.9, 0.1]), "diagnosis": np.array([0.8, 0.1, 0.1])}
+        for s in smears
+    }
+    heads = evaluate(given, smears, scheme, False)["heads"]
+    assert heads["mds"]["sensitivity"]["reason"] == "none of the 3 patients is of class MDS"
+    assert heads["mds"]["ppv"]["reason"] == "none of the 3 patients is called MDS"
+    assert heads["mds"]["specificity"]["value"] == 1.0

@@ -28,8 +28,8 @@ from marrow.records import (
     TrainingSpec,
 )
 from marrow.study import Study
-from worker import claims, scheduler
-from worker.claims import LEASE_S, NewModel
+from worker import claims, scheduler, training_claims
+from worker.claims import LEASE_S
 from worker.owner import Owner
 from worker.recovery import MAX_EXCEPTIONS, MAX_LOST_LEASES, release_leases_of
 
@@ -300,7 +300,7 @@ def test_cancel_at_the_end_of_a_segment_leaves_nothing_open(lab: Lab) -> None:
     with lab.study.database.write() as connection:
         jobs.cancel(connection, lab.study.database.now(connection), job.id)
     checkpoint = CheckpointRef(path="runs/x", sha256="c" * 64, epoch=1, batch=0)
-    claims.finish_segment(lab.study, held, SegmentPayload(run=0, segment=0), checkpoint)
+    training_claims.finish_segment(lab.study, held, SegmentPayload(run=0, segment=0), checkpoint)
     assert lab.job(job.id).state == "cancelled"
     assert lab.states(job.id) == ["done", "cancelled"]
 
@@ -337,39 +337,6 @@ def test_a_faster_twin_leaves_one_prediction(lab: Lab) -> None:
     for job in (one, two):
         assert lab.job(job.id).state == "done"
         lab.assert_whole(job.id)
-
-
-def test_a_training_goes_from_segment_to_segment_to_its_model(lab: Lab) -> None:
-    job = lab.train(epochs=2)
-    first = lab.take()
-    payload = SegmentPayload.model_validate(first.payload)
-    claims.report_epoch(lab.study, first, {"run": 0, "epoch": 1, "loss": 1.0})
-    checkpoint = CheckpointRef(path="runs/x", sha256="c" * 64, epoch=1, batch=0)
-    claims.finish_segment(lab.study, first, payload, checkpoint)
-    second = lab.take()
-    assert SegmentPayload.model_validate(second.payload).checkpoint == checkpoint
-    claims.report_epoch(lab.study, second, {"run": 0, "epoch": 1, "loss": 1.0})  # done again
-    claims.report_epoch(lab.study, second, {"run": 0, "epoch": 2, "loss": 0.5})
-    made = NewModel("d" * 64, "models/d", "e" * 64, "fp32", {"figures": {}})
-    claims.finish_segment(lab.study, second, SegmentPayload(run=0, segment=1), made)
-    with lab.study.database.read() as connection:
-        kinds = [one.kind for one in jobs.events(connection, job.id, 0)]
-    assert kinds == ["state", "state", "epoch", "epoch", "model", "state"]
-    assert (lab.job(job.id).state, lab.job(job.id).done) == ("done", 2)
-
-
-def test_a_fenced_segment_leaves_no_trace(lab: Lab) -> None:
-    job = lab.train()
-    zombie = lab.take()
-    lab.expire(zombie)
-    scheduler.tick(lab.study)
-    lab.take(BERT)
-    checkpoint = CheckpointRef(path="runs/x", sha256="c" * 64, epoch=1, batch=0)
-    with pytest.raises(LeaseLost):
-        claims.finish_segment(lab.study, zombie, SegmentPayload(run=0, segment=0), checkpoint)
-    with pytest.raises(LeaseLost):
-        claims.report_epoch(lab.study, zombie, {"run": 0, "epoch": 1})
-    assert lab.states(job.id) == ["running"]
 
 
 def test_a_refused_training_says_why(lab: Lab) -> None:

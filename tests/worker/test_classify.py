@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import softmax
 
+from marrow.calibration import Calibration, HeadCalibration
 from marrow.errors import Cancelled, LeaseLost
 from marrow.records import Region, TrainingSpec
 from marrow.schemes import AA_MDS_AML
+from marrow.statistics.novelty import Reference
 from training.checkpoints import ModelCard
 from training.network import MultiHeadNetwork, adapt_batch_norm, build_network
 from training.preprocess import Preprocessing, fit_image, normalise, to_batch
@@ -353,3 +356,94 @@ def test_one_setting_bounds_the_threads_of_torch_and_those_that_decode(network):
 def test_auto_chooses_the_gpu_where_there_is_one(network):
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert Classifier(network, card()).device.type == expected
+
+
+def calibration(unsure_below: float | None = None, **changes: object) -> Calibration:
+    heads = {
+        "mds": HeadCalibration(temperature=2, unsure_below=1, conformal=(None, None), patients=40),
+        "diagnosis": HeadCalibration(
+            temperature=0.5, unsure_below=unsure_below, conformal=(None,) * 3, patients=40
+        ),
+    }
+    return Calibration(heads=heads, source="40 patients", **changes)
+
+
+def flags_of(outcomes) -> list[set[str]]:
+    return [set(outcome.answer.flags) - {"heads-disagree"} for outcome in outcomes]
+
+
+def test_answers_are_softened_by_the_temperature_of_each_head(network, fields):
+    plainly = list(Classifier(network, card(), "cpu").classify(fields))
+    served = list(Classifier(network, card(calibration=calibration()), "cpu").classify(fields))
+    for before, after in zip(plainly, served, strict=True):
+        assert before.answer.calls == after.answer.calls
+        for one, temperature in ((0, 2), (1, 0.5)):
+            raw = np.log(before.answer.heads[one].probabilities)
+            wanted = softmax(raw / temperature)
+            np.testing.assert_allclose(after.answer.heads[one].probabilities, wanted, rtol=1e-5)
+        assert before.map == after.map
+
+
+def test_a_call_below_the_threshold_of_the_primary_head_is_unsure(network, fields):
+    served = list(Classifier(network, card(calibration=calibration()), "cpu").classify(fields))
+    top = [max(outcome.answer.heads[1].probabilities) for outcome in served]
+    threshold = float(np.median(top))
+    assert min(top) < threshold
+    own = card(calibration=calibration(threshold))
+    flagged = flags_of(Classifier(network, own, "cpu").classify(fields))
+    assert flagged == [{"unsure"} if one < threshold else set() for one in top]
+    # The other head's threshold is 1: it alone would flag everything.
+    assert all(not one for one in flags_of(served))
+
+
+def features_of(network: MultiHeadNetwork, pixels: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        maps = network.eval().feature_maps(normalise(to_batch([pixels]), card().preprocessing))
+    return network.pool(maps)[0].double().numpy()
+
+
+def test_a_smear_far_from_the_training_set_is_flagged(network, fields, tmp_path):
+    seen = [features_of(network, blotches(SIDE, SIDE, seed)) for seed in range(200, 260)]
+    reference = Reference.fit(np.array(seen[:30]))
+    usual = reference.distances(np.array(seen[30:]))
+    limits = calibration(distances=tuple(sorted(usual.tolist())), distance_patients=30)
+    black = tmp_path / "black.png"
+    Image.fromarray(np.full((SIDE, SIDE, 3), (0, 255, 0), np.uint8)).save(black)
+    near = tmp_path / "near.png"
+    Image.fromarray(blotches(SIDE, SIDE, 500)).save(near)
+    requests = [Request(1, near), Request(2, black), Request(3, near)]
+    own = card(calibration=limits)
+    outcomes = list(Classifier(network, own, "cpu", 2, reference=reference).classify(requests))
+    assert flags_of(outcomes) == [set(), {"unlike-training"}, set()]
+    for kept in (
+        Classifier(network, own, "cpu"),
+        Classifier(network, card(), "cpu", reference=reference),
+        Classifier(network, card(calibration=calibration()), "cpu", reference=reference),
+    ):
+        assert flags_of(kept.classify(requests)) == [set()] * 3
+
+
+def test_a_slide_is_judged_by_the_mean_of_its_tiles(network, tmp_path):
+    path = slide(tmp_path, rows=2, columns=3)
+    pixels = np.asarray(Image.open(path))
+    windows = [
+        np.ascontiguousarray(pixels[row * SIDE :, column * SIDE :][:SIDE, :SIDE])
+        for row in range(2)
+        for column in range(3)
+    ]
+    mean = np.mean([features_of(network, one) for one in windows], axis=0)
+    seen = [features_of(network, blotches(SIDE, SIDE, seed)) for seed in range(200, 230)]
+    reference = Reference.fit(np.array(seen))
+    distance = float(reference.distances(mean[None])[0])
+    whole = np.mean([np.concatenate(list(plain(network, one).values())) for one in windows], 0)
+    request = Request(1, path, is_slide=True)
+    for usual, flags in ((distance * 0.999, {"unlike-training"}), (distance * 1.001, set())):
+        limits = calibration(distances=(usual,), distance_patients=100)
+        own = card(calibration=limits)
+        classifier = Classifier(network, own, "cpu", batch_size=4, reference=reference)
+        (outcome,) = classifier.classify([request])
+        assert flags_of([outcome]) == [flags]
+        # The temperature is that of the mean, not of each tile.
+        np.testing.assert_allclose(
+            outcome.answer.heads[0].probabilities, softmax(np.log(whole[:2]) / 2), rtol=1e-4
+        )

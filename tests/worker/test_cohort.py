@@ -1,0 +1,214 @@
+"""Who trains, tests and is held out: one draw for good, external patients on no other side."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from marrow.catalogue import cohorts, labels, smears
+from marrow.errors import CannotSplit, UnreachableSmear
+from marrow.importing import import_smears
+from marrow.records import TrainingSpec
+from marrow.schemes import AA_MDS_AML
+from marrow.study import Study
+from training.dataset import LabelledSmear
+from training.splits import split_of
+from worker.cohort import cohort_of
+
+MakeStudy = Callable[..., Study]
+SPEC = TrainingSpec()
+CLASSES = ("AA", "MDS", "AML")
+
+
+@pytest.fixture
+def fill(make_study: MakeStudy, tmp_path: Path) -> Callable[[list[tuple[str, str, str]]], Study]:
+    """A study of one smear for each (patient, site, diagnosis)."""
+
+    def make(rows: list[tuple[str, str, str]]) -> Study:
+        study = make_study()
+        folder = tmp_path / "smears"
+        folder.mkdir()
+        lines = ["file,patient,site,diagnosis"]
+        for number, (patient, site, diagnosis) in enumerate(rows):
+            name = f"{number:03d}.png"
+            write_png(folder / name, number)
+            lines.append(f"{name},{patient},{site},{diagnosis}")
+        table = folder / "labels.csv"
+        table.write_text("\n".join(lines))
+        assert import_smears(study, [folder], table).labels == sum(bool(d) for _, _, d in rows)
+        return study
+
+    return make
+
+
+def write_png(path: Path, number: int) -> None:
+    pixels = np.random.default_rng(number).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def site(name: str, count: int) -> list[tuple[str, str, str]]:
+    return [(f"{name}{i}", name, CLASSES[i % 3]) for i in range(count)]
+
+
+def patients(side: list[LabelledSmear]) -> set[str | None]:
+    return {one.smear.patient for one in side}
+
+
+def test_the_first_run_draws_the_test_patients_for_good(fill) -> None:
+    study = fill(site("kiel", 12))
+    first = cohort_of(study, SPEC).sides
+    assert (len(first.train), len(first.test), first.held_out) == (9, 3, [])
+    other = cohort_of(study, SPEC.model_copy(update={"data_seed": 9, "test_share": 0.6})).sides
+    assert patients(other.test) == patients(first.test)
+
+
+def test_the_data_seed_draws_not_the_seed_of_the_heads(fill, make_study: MakeStudy) -> None:
+    study = fill(site("kiel", 30))
+    drawn = []
+    for seed, data_seed in ((0, 0), (5, 0), (0, 5)):
+        with study.database.write() as connection:
+            connection.exec_driver_sql("DELETE FROM test_patient")
+        spec = SPEC.model_copy(update={"seed": seed, "data_seed": data_seed})
+        drawn.append(patients(cohort_of(study, spec).sides.test))
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_held_out_site_neither_trains_nor_is_drawn(fill) -> None:
+    study = fill(site("kiel", 12) + site("ulm", 12))
+    held_out = cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)})).sides
+    assert {one.smear.site for one in held_out.held_out} == {"ulm"}
+    assert len(held_out.held_out) == 12
+    assert {one.smear.site for one in held_out.train + held_out.test} == {"kiel"}
+    with study.database.read() as connection:
+        assert smears.test_patients(connection) == patients(held_out.test)
+    split_of(held_out.train, held_out.test, False, held_out.held_out)
+    # Later without: the site's patients train, the test patients have not moved.
+    whole = cohort_of(study, SPEC).sides
+    assert patients(whole.test) == patients(held_out.test)
+    assert len(whole.train) == len(held_out.train) + 12
+
+
+def test_a_site_may_be_held_out_after_its_patients_were_drawn(fill) -> None:
+    study = fill(site("kiel", 12) + site("ulm", 12))
+    before = cohort_of(study, SPEC).sides
+    after = cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)})).sides
+    assert patients(after.test) == {p for p in patients(before.test) if p.startswith("kiel")}
+    assert len(after.held_out) == 12
+
+
+@pytest.mark.parametrize("asked", ["nowhere", "empty"])
+def test_an_unknown_or_unlabelled_site_is_refused_with_those_there_are(fill, asked) -> None:
+    study = fill([*site("kiel", 9), *site("ulm", 3), ("x", "empty", "")])
+    with pytest.raises(CannotSplit, match=re.escape("kiel (9), ulm (3)")) as refused:
+        cohort_of(study, SPEC.model_copy(update={"hold_out_sites": (asked,)}))
+    assert repr(asked) in str(refused.value)
+
+
+def test_a_locked_site_is_on_no_side_and_counted(fill) -> None:
+    study = fill(site("kiel", 12) + site("ulm", 6))
+    lock(study, "ulm")
+    cohort = cohort_of(study, SPEC)
+    assert {one.smear.site for side in cohort.sides for one in side} == {"kiel"}
+    assert cohort.excluded == Counter({"locked site ulm": 6})
+    with pytest.raises(CannotSplit, match="marrow validate MODEL --site ulm"):
+        cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)}))
+
+
+def test_under_seed2022_test_patients_train_and_nobody_is_drawn(fill) -> None:
+    study = fill(site("kiel", 12) + site("ulm", 6) + site("bonn", 3))
+    lock(study, "bonn")
+    spec = SPEC.model_copy(update={"protocol": "seed2022", "hold_out_sites": ("ulm",)})
+    sides = cohort_of(study, spec).sides
+    assert [len(side) for side in sides] == [12, 0, 6]
+    with study.database.read() as connection:
+        assert smears.test_patients(connection) == frozenset()
+    cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)}))
+    assert [len(side) for side in cohort_of(study, spec).sides] == [12, 0, 6]
+
+
+def test_a_training_patient_of_an_external_site_is_left_out_and_counted(fill) -> None:
+    rows = [*site("kiel", 12), ("kiel0", "ulm", "AA"), *site("ulm", 6)]
+    study = fill(rows)
+    spec = SPEC.model_copy(update={"hold_out_sites": ("ulm",)})
+    cohort = cohort_of(study, spec)  # kiel0 is not drawn: he is external
+    assert "kiel0" not in patients(cohort.sides.train) | patients(cohort.sides.test)
+    assert cohort.excluded == Counter({"patient also of site ulm": 1})
+    split_of(cohort.sides.train, cohort.sides.test, False, cohort.sides.held_out)
+
+
+def test_a_test_patient_who_is_also_external_is_refused(fill) -> None:
+    study = fill([*site("kiel", 12), ("kiel0", "ulm", "AA"), *site("ulm", 6)])
+    with study.database.write() as connection:
+        smears.keep_test_patients(connection, {"kiel0", "kiel1", "kiel2"})
+    with pytest.raises(CannotSplit, match="1 test patients also have smears of the external site"):
+        cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)}))
+    cohort_of(study, SPEC)  # while the site is not external he tests
+
+
+def test_a_test_patient_who_came_to_a_locked_site_is_refused(fill, tmp_path: Path) -> None:
+    study = fill(site("kiel", 12) + site("ulm", 6))
+    tested = sorted(str(p) for p in patients(cohort_of(study, SPEC).sides.test))
+    kiel = next(name for name in tested if name.startswith("kiel"))
+    with study.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM test_patient WHERE patient LIKE 'ulm%'")
+    lock(study, "ulm")
+    later = tmp_path / "later"
+    later.mkdir()
+    write_png(later / "late.png", 999)
+    (later / "labels.csv").write_text(f"file,patient,site,diagnosis\nlate.png,{kiel},ulm,AA\n")
+    import_smears(study, [later], later / "labels.csv")
+    with pytest.raises(CannotSplit, match=f"external site ulm \\({kiel}\\)"):
+        cohort_of(study, SPEC)
+
+
+def test_a_class_without_training_patients_is_refused(fill) -> None:
+    rows = site("kiel", 12) + [(f"u{i}", "ulm", "AA") for i in range(4)]
+    study = fill([row if row[2] != "AA" or row[1] == "ulm" else (*row[:2], "") for row in rows])
+    with pytest.raises(CannotSplit, match="0 of AA, 4 of MDS, 4 of AML"):
+        cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)}))
+    with study.database.read() as connection:
+        assert smears.test_patients(connection) == frozenset()
+    assert cohort_of(study, SPEC).sides.test
+    with pytest.raises(CannotSplit, match="not every class has a smear to train on"):
+        cohort_of(study, SPEC.model_copy(update={"hold_out_sites": ("ulm",)}))
+
+
+def test_unsure_and_conflicting_answers_are_left_out_and_counted(fill) -> None:
+    study = fill([*site("kiel", 12), ("x", "kiel", "unsure"), ("y", "kiel", "AA")])
+    answer(study, 14, "MDS", reader="second")
+    cohort = cohort_of(study, SPEC)
+    assert cohort.excluded == Counter({"unsure": 1, "conflict": 1})
+    assert not {"x", "y"} & (patients(cohort.sides.train) | patients(cohort.sides.test))
+
+
+def test_a_begun_run_keeps_smears_whose_answers_were_taken_back(fill) -> None:
+    study = fill(site("kiel", 12))
+    before = cohort_of(study, SPEC).sides
+    answer(study, before.train[0].smear.id, "", reader=study.settings.reader)
+    after = cohort_of(study, SPEC, is_begun=True).sides
+    assert [s.smear.id for s in after.train] == [s.smear.id for s in before.train]
+    assert len(cohort_of(study, SPEC).sides.train) == len(before.train) - 1
+
+
+def test_a_missing_file_is_named(fill, tmp_path: Path) -> None:
+    study = fill(site("kiel", 12))
+    (tmp_path / "smears" / "004.png").unlink()
+    with pytest.raises(UnreachableSmear, match=re.escape("004.png")):
+        cohort_of(study, SPEC)
+
+
+def lock(study: Study, name: str) -> None:
+    with study.database.write() as connection:
+        cohorts.lock_site(connection, study.database.now(connection), study.scheme, name)
+
+
+def answer(study: Study, smear_id: int, diagnosis: str, reader: str) -> None:
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        labels.give(connection, at, AA_MDS_AML, smear_id, {"diagnosis": diagnosis}, reader, False)
