@@ -158,12 +158,11 @@ class TrainingRun:
     def fit(self, turn: Turn) -> bool:
         """All epochs from where the run stands, and a harvest at each kept one."""
         while True:
-            kept = self.spec.kept_epochs[: len(self.progress.harvests) + 1]
-            if self.progress.epoch == kept[-1] and not self._harvest(turn):
-                return False
-            if self.progress.epoch == self.spec.epochs:
+            still_to_keep = self.spec.kept_epochs[len(self.progress.harvests) :]
+            if not still_to_keep:
                 return True
-            if not self._fit_epoch(turn):
+            is_due = self.progress.epoch == still_to_keep[0]
+            if not (self._harvest(turn) if is_due else self._fit_epoch(turn)):
                 return False
 
     def _fit_epoch(self, turn: Turn) -> bool:

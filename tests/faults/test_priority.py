@@ -30,7 +30,9 @@ def undisturbed(make_ward: MakeWard) -> str:
     ward = make_ward("undisturbed")
     ward.labelled()
     job = ward.train(**SPEC)
-    assert ward.bench().try_any()
+    bench = ward.bench()
+    while bench.try_any():
+        pass
     return trained(ward, job.id)
 
 
@@ -68,7 +70,7 @@ def test_the_first_answer_comes_within_two_batches(
     after = log[log.index("submit") + 1 :]
     assert after[: after.index("step")] == ["answer"] * (1 if smears == 1 else 2)
     assert trained(ward, training.id) == wanted
-    assert len(ward.pieces(training.id)) == 2
+    assert len(ward.pieces(training.id)) == 3  # two segments and the conclusion
     ward.assert_whole(training.id + 1)
 
 

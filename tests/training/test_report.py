@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from marrow.catalogue import jobs, models
+from marrow.catalogue import jobs, labels, models
 from marrow.cli import build
 from marrow.errors import BadModel, BadSettings, NotFound
 from marrow.schemes import Head, Scheme
@@ -307,3 +307,30 @@ def test_a_job_that_is_no_sweep_of_this_version_is_no_reason_to_stop(make_study,
         )  # fmt: skip
         jobs.submit_classify(connection, at, record, [])
     assert make_report(study, record.id, tmp_path / "out").missing
+
+
+@pytest.mark.slow
+def test_answers_that_changed_since_the_scoring_are_told(make_study, tmp_path):
+    study = make_study()
+    record = reported_study(study)
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        labels.give(connection, at, study.scheme, 31, {"diagnosis": "AML"}, "r1", False)
+    text = make_report(study, record.id, tmp_path / "out").page.read_text()
+    assert "have changed since this model was scored" in text
+    assert "(diagnosis: AA 5, MDS 5, AML 5 then, AA 4, MDS 5, AML 6 now)" in text
+
+
+@pytest.mark.slow
+def test_every_table_of_the_papers_protocol_has_the_banner(make_study, tmp_path):
+    study = make_study()
+    ids = add_patients(study, "clinic", (4, 4, 4))
+    answers = make_answers(study, ids, 1, 0)
+    scored = {"site:clinic": (figures_of(study, answers, study.scheme, None), answers)}
+    spec = BASE.model_copy(update={"protocol": "seed2022"})
+    record = add_model(study, card_of(study.scheme, spec), scored, "a")
+    report = make_report(study, record.id, tmp_path / "out")
+    tables = json.loads((tmp_path / "out/report.json").read_text())["tables"]
+    assert len(tables) > 5
+    assert all("seed2022" in table["banner"] for table in tables.values())
+    assert report.page.read_text().count('class="banner"') > len(tables)

@@ -219,7 +219,7 @@ def decision_parts(grid: Grid) -> list[Part]:
 
 def _decision(head: Head, sides: Sides) -> Part:
     both = [one for one in sides if sum(n > 0 for n in one[1].classes.values()) > 1]
-    both = [one for one in both if one[0] != "out-of-fold"]
+    both = [one for one in both if one[0] != "out-of-fold" and one[1].patient_count > 1]
     if not both:
         return _lacking("The decision curve", head.name)
     assert head.positive is not None  # noqa: S101 -- two-class heads alone come here
@@ -227,8 +227,6 @@ def _decision(head: Head, sides: Sides) -> Part:
 
     def draw(figure: Any) -> None:
         for axes, (side, rows) in zip(panels(figure, len(both)), both, strict=True):
-            if rows.patient_count < 2:
-                continue
             curve = decision_curve(
                 rows.probabilities[:, index],
                 rows.truth == index,
@@ -249,7 +247,8 @@ def _decision(head: Head, sides: Sides) -> Part:
             axes.set(xlim=(0, 1), ylim=(-0.25 * top, top), xlabel="Threshold probability")
             axes.set_ylabel("Net benefit")
             axes.set_title(f"{side_text(side)} (n = {len(rows)})")
-            axes.legend(loc="lower left")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3)
 
     return plot(
         f"decision-{head.name}",
@@ -257,7 +256,7 @@ def _decision(head: Head, sides: Sides) -> Part:
         f"Net benefit, in true {head.positive} a {both[0][1].unit.removesuffix('s')}, of acting at "
         "a probability at or above the threshold, at each data set's own prevalence; band: "
         "pointwise 95% of 2,000 draws of patients.",
-        size_of(len(both)),
+        size_of(len(both), extra_in=0.6),
         draw,
     )
 

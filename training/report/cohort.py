@@ -11,7 +11,7 @@ from marrow import statistics
 from training.evaluate import head_figures
 from training.report.evidence import Evidence
 from training.report.grid import Grid, side_text
-from training.report.parts import Cell, Missing, Part, Table
+from training.report.parts import Cell, Missing, Part, Table, Warn
 from training.report.words import intervals_text
 
 _RESOLVED = (0.7, 0.8, 0.9, 0.95)
@@ -171,12 +171,15 @@ def labels_parts(grid: Grid) -> list[Part]:
                 rows.append(
                     (side_text(side), head.name, name, found["n"], found["auc"], found["accuracy"])
                 )
+    changed = _changed(grid)
     if not rows:
         return [
+            *changed,
             "Every label of the scored patients was given before its reader had seen a prediction: "
-            "figures on blind labels and on all labels are the same."
+            "figures on blind labels and on all labels are the same.",
         ]
     return [
+        *changed,
         Table(
             key="blind-labels",
             title="Blind labels and all labels.",
@@ -186,8 +189,34 @@ def labels_parts(grid: Grid) -> list[Part]:
             columns=("Data set", "Head", "Labels", "n", "AUC", "Accuracy"),
             rows=tuple(rows),
             lead=2,
-        )
+        ),
     ]
+
+
+def _changed(grid: Grid) -> list[Part]:
+    """A warning where today's answers of the readers are not those of the model's own scoring."""
+    evidence = grid.evidence
+    scoring = evidence.model.scoring("test")
+    if scoring is None or not scoring.answers:
+        return []
+    then = scoring.figures.get("heads", {})
+    for head in evidence.scheme.heads:
+        now = grid.figures(evidence.model.record.id, "test", head.name)
+        old = then.get(head.name)
+        if now is not None and old is not None and now["classes"] != old.get("classes"):
+            return [
+                Warn(
+                    "The readers' answers to the test patients have changed since this model was "
+                    f"scored ({head.name}: {_counts(old.get('classes', {}))} then, "
+                    f"{_counts(now['classes'])} now); every "
+                    "figure here is by the answers of today, those on the model's card are not."
+                )
+            ]
+    return []
+
+
+def _counts(classes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in classes.items())
 
 
 def resolution_parts(grid: Grid) -> list[Part]:

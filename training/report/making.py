@@ -40,7 +40,7 @@ from training.report.parts import Missing, Part, Plot, Section, Table
 from training.report.roc import roc_parts
 from training.report.sites import site_parts
 from training.report.summary import summary_parts
-from training.report.words import RESEARCH_ONLY
+from training.report.words import RESEARCH_ONLY, SEED_BANNER
 
 PAGE = "report.html"
 
@@ -76,7 +76,8 @@ def make_report(
     """
     evidence = gather(study, model_id)
     grid = Grid(evidence)
-    sections = numbered(_sections(study, grid, on_progress))
+    is_seed = evidence.card.training.protocol == "seed2022"
+    sections = numbered(_sections(study, grid, on_progress), SEED_BANNER if is_seed else "")
     files: dict[str, bytes] = {PAGE: _page(evidence, sections).encode()}
     for part in _parts(sections):
         if isinstance(part, Table):

@@ -8,10 +8,15 @@ from dataclasses import replace
 from training.report.parts import Part, Plot, Section, Table
 
 
-def numbered(sections: Sequence[Section]) -> list[Section]:
+def numbered(sections: Sequence[Section], banner: str = "") -> list[Section]:
     """The sections with `Table 1.`, `Figure 1.` ... before the titles.
 
     A key that two parts share gets a number behind it, so that no file replaces another.
+
+    Parameters
+    ----------
+    banner : str
+        Stands on every table and figure.
     """
     counts = {Table: 0, Plot: 0}
     seen: dict[str, int] = {}
@@ -23,6 +28,7 @@ def numbered(sections: Sequence[Section]) -> list[Section]:
         name = "Table" if isinstance(part, Table) else "Figure"
         seen[part.key] = seen.get(part.key, 0) + 1
         key = part.key if seen[part.key] == 1 else f"{part.key}-{seen[part.key]}"
-        return replace(part, key=key, title=f"{name} {counts[type(part)]}. {part.title}")
+        title = f"{name} {counts[type(part)]}. {part.title}"
+        return replace(part, key=key, title=title, banner=part.banner or banner)
 
     return [replace(one, parts=tuple(map(number, one.parts))) for one in sections]

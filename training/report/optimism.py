@@ -137,4 +137,4 @@ def _seed_figures(model: ScoredModel, head: str) -> dict[str, Any] | None:
 def _gap(printed: dict[str, Any], true: dict[str, Any]) -> str:
     if printed["value"] is None or true["value"] is None:
         return "–"
-    return f"{printed['value'] - true['value']:+.3f}"
+    return f"{printed['value'] - true['value']:+.3f}".replace("-", "−")

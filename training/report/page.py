@@ -16,6 +16,7 @@ from training.report.parts import (
     Plot,
     Section,
     Table,
+    Warn,
     interval_text,
     number_text,
 )
@@ -67,6 +68,11 @@ def _paragraph(part: str) -> str:
 @_html.register
 def _missing(part: Missing) -> str:
     return f'<p class="missing">{_text(part.sentence)}</p>'
+
+
+@_html.register
+def _warning(part: Warn) -> str:
+    return _banner(part.sentence)
 
 
 @_html.register

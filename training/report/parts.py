@@ -66,6 +66,13 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Warn:
+    """A sentence that must not be overlooked."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Missing:
     """What a report lacks, in one sentence, and how to get it."""
 
@@ -100,7 +107,7 @@ class Listing:
     """Number, topic, text, and whether the records filled it."""
 
 
-Part = str | Table | Plot | Missing | Gallery | Listing
+Part = str | Table | Plot | Missing | Warn | Gallery | Listing
 
 
 @dataclass(frozen=True)

@@ -39,20 +39,13 @@ def site_parts(grid: Grid, seen: Sequence[Seen]) -> list[Part]:
 
 def _figures(grid: Grid) -> Part:
     evidence = grid.evidence
-    rows: list[tuple[Cell, ...]] = []
-    for side in grid.sides([evidence.model]):
-        if side in ("train", "seed2022"):
-            continue
-        for head in evidence.scheme.heads:
-            counted = evidence.rows(evidence.model, side, head.name)
-            if counted is None:
-                continue
-            named = [evidence.smears[own[0]].site or "not given" for own in counted.smears]
-            for site in sorted(set(named)):
-                found = head_figures(counted.only(np.array([one == site for one in named])))
-                measured = (found["auc"], found["accuracy"], found["balanced_accuracy"])
-                n = found["n"]
-                rows.append((head.name, side_text(side), site, n, found["patients"], *measured))
+    sides = [one for one in grid.sides([evidence.model]) if one not in ("train", "seed2022")]
+    rows = [
+        row
+        for head in evidence.scheme.heads
+        for side in sides
+        for row in _side(evidence, head.name, side)
+    ]
     if not rows:
         return Missing("Sites: no side of this model was scored with its answers kept.")
     return Table(
@@ -71,9 +64,22 @@ def _figures(grid: Grid) -> Part:
             "Accuracy",
             "Balanced accuracy",
         ),
-        rows=tuple(sorted(rows, key=lambda row: str(row[0]))),
+        rows=tuple(rows),
         lead=2,
     )
+
+
+def _side(evidence: Evidence, head: str, side: str) -> list[tuple[Cell, ...]]:
+    counted = evidence.rows(evidence.model, side, head)
+    if counted is None:
+        return []
+    named = [evidence.smears[own[0]].site or "not given" for own in counted.smears]
+    made: list[tuple[Cell, ...]] = []
+    for site in sorted(set(named)):
+        found = head_figures(counted.only(np.array([one == site for one in named])))
+        measured = (found["auc"], found["accuracy"], found["balanced_accuracy"])
+        made.append((head, side_text(side), site, found["n"], found["patients"], *measured))
+    return made
 
 
 def _shift(evidence: Evidence, seen: Sequence[Seen]) -> list[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.report.grid import Grid, cells_of, model_text, side_text
-from training.report.parts import Missing, Part, figure_text
+from training.report.parts import Missing, Part, Warn, figure_text
 from training.report.words import SEED_BANNER
 
 
@@ -18,11 +18,18 @@ def summary_parts(grid: Grid) -> list[Part]:
         + f". Figures are counted in {evidence.unit}; brackets hold 95% intervals."
     ]
     if spec.protocol == "seed2022":
-        parts.append(Missing(SEED_BANNER))
+        parts.append(Warn(SEED_BANNER))
     sides = [one for one in grid.sides([model]) if one not in ("train", "out-of-fold", "seed2022")]
     for side in sides:
         parts += _side(grid, side)
-    if "test" not in sides:
+    if spec.protocol == "seed2022":
+        parts.append(
+            Missing(
+                "Under seed2022 no patient is held back, so that there are no honest internal "
+                "figures; `marrow sweep --protocol honest` makes a model with them."
+            )
+        )
+    elif "test" not in sides:
         parts.append(
             Missing(
                 "The test side of this model was not scored with its answers kept: there are no "
