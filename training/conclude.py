@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
 from marrow.errors import BadModel
-from marrow.records import Cell, ConclusionPayload, Precision, SweepSpec, TrainingSpec
+from marrow.records import Cell, ConclusionPayload, SweepSpec, TrainingSpec
 from marrow.schemes import Scheme
 from marrow.statistics.novelty import Reference
+from marrow.statistics.temperature import TEMPERATURES
 from training.calibrate import Calibration, OutOfFold, fit_calibration
 from training.checkpoints import ModelCard
-from training.dataset import Decoder, LabelledSmear, data_hash, patient_of, views_of
+from training.dataset import Decoder, LabelledSmear, data_hash, patient_of
 from training.harvest import Harvest, load_harvest
 from training.losses import class_indices
-from training.network import MultiHeadNetwork, build_network
-from training.parity import allows_bf16, measure_parity
-from training.precision import bf16_is_native
-from training.preprocess import Preprocessing, normalise
+from training.network import build_network
+from training.preprocess import Preprocessing
 from training.scored import ScoredRows, scored_rows
 from training.scoring import Scored, scorings_of
 from training.selection import Choice, choose
 from training.splits import Sides, split_of
 from training.storing import store_model, versions
-
-PARITY_SMEARS = 64
-"""Training smears on which bf16 is compared with float32."""
-TIMED_SMEARS = 8
+from training.trial import serving_precision, timing
 
 
 @dataclass(frozen=True)
@@ -197,7 +189,7 @@ def _conclude(
         )
     scored = scorings_of(harvest, one.folds, smears, scheme, run, calibration)
     decoder = Decoder(trained, preprocessing, run.data_seed)
-    precision, parity = _parity(network, decoder, check)
+    precision, parity = serving_precision(network, decoder, check)
     tested = [smears[smear] for smear in _names(harvest, "test")]
     held_out = [smears[smear] for smear in _names(harvest, "held-out")]
     sides = split_of(trained, tested, run.smear_is_patient, held_out)
@@ -207,7 +199,7 @@ def _conclude(
     }
     side = "seed2022" if run.protocol == "seed2022" else "test"
     figures = {name: its for name, its in scored[side].figures.items() if name != "flags"}
-    timing = _timing(network, decoder) | {"epoch_s": harvest.facts["last"].get("seconds")}
+    taken = timing(network, decoder) | {"epoch_s": harvest.facts["last"].get("seconds")}
     card = ModelCard(
         scheme=scheme,
         backbone=run.backbone,
@@ -226,7 +218,7 @@ def _conclude(
             **figures,
             "training": harvest.facts["last"],
             "skipped": skipped,
-            "timing": timing,
+            "timing": taken,
         },
         precision=precision,
         parity=parity,
@@ -294,6 +286,12 @@ def _notes(
         )
     if calibration is not None:
         notes.append(f"temperatures, thresholds and conformal sets from {calibration.source}")
+        notes += [
+            f"{head}: its temperature {own.temperature:.3g} is the bound of the search; out of "
+            "fold its probabilities say little of how sure it is"
+            for head, own in calibration.heads.items()
+            if own.temperature >= TEMPERATURES[1] * 0.999
+        ]
     elif run.protocol == "honest":
         notes.append("no folds: probabilities are as the network gives them, without thresholds")
     if skipped:
@@ -301,45 +299,3 @@ def _notes(
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         notes.append(f"{len(skipped)} smears could not be read and were left out ({some}{more})")
     return notes
-
-
-def _parity(
-    network: MultiHeadNetwork, decoder: Decoder, check: Callable[[], None]
-) -> tuple[Precision, dict[str, float] | None]:
-    """In which precision the model may serve, and what was measured where bf16 is native."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not bf16_is_native(device):
-        return "fp32", None
-
-    def batches() -> Iterator[torch.Tensor]:
-        for pixels in _originals(decoder, PARITY_SMEARS, 8):
-            check()
-            yield normalise(pixels, decoder.preprocessing)
-
-    parity = measure_parity(network, batches(), device)
-    network.cpu()
-    return ("bf16" if allows_bf16(parity) else "fp32"), parity
-
-
-@torch.inference_mode()
-def _timing(network: MultiHeadNetwork, decoder: Decoder) -> dict[str, Any]:
-    """How long one smear takes from its file to its answer, on this machine's processor."""
-    network.eval()
-    taken = []
-    began = time.monotonic()
-    for pixels in _originals(decoder, TIMED_SMEARS, 1):
-        network(normalise(pixels, decoder.preprocessing))
-        taken.append(time.monotonic() - began)
-        began = time.monotonic()
-    # The first one also warms the processor's caches up.
-    return {"smear_s": median(taken[1:]) if len(taken) > 1 else None, "smears": len(taken) - 1}
-
-
-def _originals(decoder: Decoder, count: int, batch: int) -> Iterator[torch.Tensor]:
-    """Pixels of a view of each of the first smears, as far as they can be read."""
-    views = views_of(decoder.smears, tiles_per_slide=1)[:count]
-    groups = [views[at : at + batch] for at in range(0, len(views), batch)]
-    with closing(decoder.batches(groups)) as decoded:
-        for _, pixels in decoded:
-            if pixels is not None:
-                yield pixels

@@ -65,7 +65,7 @@ def run_segment(
         Part of the names of its files: a worker that has lost its lease overwrites nothing.
     check : callable
         Called between batches; what it raises (Cancelled, LeaseLost) passes through, and
-        nothing is left behind.
+        nothing half-written is left behind.
     should_yield : callable
         Ends the segment after the batch at hand.
     on_epoch : callable

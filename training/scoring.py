@@ -160,7 +160,7 @@ def _pooled_figures(
     ]
     area = Interval(
         float(np.mean(areas)) if areas else None, None, None, len(truth), "none",
-        reason="copies of one smear on both sides: no interval over patients exists",
+        reason="images of one smear on both sides",
     )  # fmt: skip
     figures = {name: {**its, "unit": "images"} for name, its in five.items()}
     figures["auc"] = {**asdict(area), "unit": "images"}

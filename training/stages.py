@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ from training.precision import bf16_is_native
 from training.preprocess import normalise
 from training.progress import Progress, as_begun, load_checkpoint, restore
 from training.splits import Sides
-from training.steps import Standardiser, batch_order, build_optimizer, seeded, train_step
+from training.steps import (
+    Standardiser,
+    batch_order,
+    build_optimizer,
+    one_thread,
+    seeded,
+    train_step,
+)
 from training.tally import EpochFigures, Tally
 from training.turn import Turn
 
@@ -140,11 +147,13 @@ class TrainingRun:
         heads = build_optimizer(self.network, spec, heads_alone=True)
         inputs = FeatureInputs(standardiser(pooled).to(self.device))
         names = torch.tensor([rows[place] for place in read])
+        self.network.train()
         for epoch in range(-spec.heads_first - 1, BEFORE_ALL):
             order = batch_order(spec.seed, epoch, len(read), spec.batch_size)
-            for batch, (places, given) in enumerate(inputs.batches(order)):
-                turn.check()
-                self._step(heads, inputs, names[places], given, (epoch, batch), Tally())
+            with one_thread():
+                for batch, (places, given) in enumerate(inputs.batches(order)):
+                    turn.check()
+                    self._step(heads, inputs, names[places], given, (epoch, batch), Tally())
         for head in self.scheme.heads:
             standardiser.fold_into(self.network.heads[head.name])  # type: ignore[arg-type]
         self.progress.is_warm = True
@@ -172,7 +181,9 @@ class TrainingRun:
         )
         self._began = time.monotonic() if progress.batch == 0 else None
         groups = [[material.train[place] for place in batch] for batch in order[progress.batch :]]
-        with closing(material.inputs.batches(groups, least=2)) as batches:
+        self.network.train()  # once: it walks through all modules
+        threads = one_thread() if self.spec.tune == "heads" else nullcontext()
+        with threads, closing(material.inputs.batches(groups, least=2)) as batches:
             for rows, inputs in batches:
                 at = progress.epoch, progress.batch
                 names = torch.tensor(rows, dtype=torch.int64)
@@ -198,7 +209,6 @@ class TrainingRun:
             return
         classes, balance = self.material.classes[rows], self.material.balance[rows]
         with seeded(self.spec.seed, *at, self.device):
-            self.network.train()
             logits = self._answer(source, inputs)
             train_step(optimizer, logits, classes, balance, self.head_weights, tally)
 

@@ -44,6 +44,21 @@ def seeded(seed: int, epoch: int, batch: int, device: torch.device) -> Iterator[
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes on the calling thread alone: right for heads on features.
+
+    A step of them takes a millisecond; handing half of it to another thread and waiting for
+    it takes longer, and on a busy machine five times as long (measured).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _number(*counters: int) -> int:
     text = ":".join(str(counter) for counter in counters)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

@@ -37,23 +37,21 @@ def register(
 ) -> ModelRecord:
     """Add a model, or find the one with the same weights.
 
-    The first that the study trains is its champion; a foreign one, made elsewhere, never
-    becomes that by being registered.
+    Weights that are trained once more, bit for bit, keep their number and take the newer card,
+    as their folder does: other folds may have calibrated them anew. The first that the study
+    trains is its champion; a foreign one, made elsewhere, never becomes that by being
+    registered.
     """
     lock_study(connection)
     known = of_weights(connection, sha256)
-    if known is not None:
+    if known is not None and is_foreign:
         return known
-    values = {
-        "sha256": sha256,
-        "path": path,
-        "preprocessing": preprocessing,
-        "precision": precision,
-        "card": card,
-        "job_id": job_id,
-        "is_champion": False,
-        "created_at": at,
-    }
+    made: dict[str, Any] = {"path": path, "preprocessing": preprocessing, "precision": precision}
+    made |= {"card": card, "job_id": job_id}
+    if known is not None:
+        same = update(model).where(model.c.id == known.id)
+        return _record(connection.execute(same.values(**made).returning(*model.c)).one())
+    values = {**made, "sha256": sha256, "is_champion": False, "created_at": at}
     row = connection.execute(insert(model).values(**values).returning(*model.c)).one()
     if not is_foreign and champion(connection) is None:
         return promote(connection, at, row.id, FIRST)

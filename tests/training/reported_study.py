@@ -10,7 +10,7 @@ import numpy as np
 
 from marrow.calibration import Calibration
 from marrow.catalogue import cohorts, jobs, labels, models, smears
-from marrow.records import Cell, ModelRecord, NewSmear, Smear, SweepSpec, TrainingSpec
+from marrow.records import Cell, ModelRecord, NewSmear, SweepSpec, TrainingSpec
 from marrow.schemes import Scheme
 from marrow.study import Study
 from training.calibrate import OutOfFold, fit_calibration
@@ -207,8 +207,3 @@ def reported_study(study: Study, *, seen: Sequence[int] = ()) -> ModelRecord:
         cohort = cohorts.of_site(connection, study.scheme, "clinic")
         cohorts.open_site(connection, at, "clinic", first, cohorts.hash_of(cohort))
     return first
-
-
-def smear_of(study: Study, smear_id: int) -> Smear:
-    with study.database.read() as connection:
-        return smears.get(connection, [smear_id])[0]

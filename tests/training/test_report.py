@@ -115,6 +115,14 @@ def test_tables_hold_the_figures_of_every_side_with_n_and_interval(made, tmp_pat
                 "" if wanted[key][part] is None else str(wanted[key][part])
             )
     assert row["n"] == "15"
+    timings = {
+        row["Step"]: (row["Time"], row["n"]) for row in table_of(tmp_path / "out", "timings")
+    }
+    assert timings == {
+        "One epoch (median)": ("0.50 s", "12"),
+        "One smear, from file to answer (median)": ("20 ms", "7"),
+        "The test set (smears times one smear)": ("0.30 s", "15"),
+    }
 
 
 @pytest.mark.slow

@@ -197,14 +197,15 @@ def _risk_plot(head: Head, sides: Sides) -> Part:
             )
         axes.set(xlim=(0, 1.02), xlabel="Coverage (share answered)", ylabel="Share wrong of these")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=2)
 
     return plot(
         f"risk-coverage-{head.name}",
         f"Risk and coverage, head {head.name}.",
         "Share of wrong calls if only the surest are answered, each patient counted alike; drawn "
         f"from {_MIN_FOR_CURVE} answered {sides[0][1].unit} on, because fewer say nothing.",
-        (4.2, 3.0),
+        (4.2, 3.4),
         draw,
     )
 

@@ -12,7 +12,7 @@ from training.evaluate import head_figures
 from training.report.evidence import Evidence
 from training.report.grid import Grid, side_text
 from training.report.parts import Cell, Missing, Part, Table, Warn
-from training.report.words import intervals_text
+from training.report.words import intervals_text, sentence
 
 _RESOLVED = (0.7, 0.8, 0.9, 0.95)
 """Accuracies at which the half-width is said."""
@@ -71,8 +71,7 @@ def _split_text(evidence: Evidence) -> list[Part]:
             "Smears without a patient count as patients of their own, as the training was told; "
             "where two such smears are of one person, the intervals are too narrow."
         )
-    parts += [note[0].upper() + note[1:] + ("" if note.endswith(".") else ".")
-              for note in evidence.card.notes if note]  # fmt: skip
+    parts += [sentence(note) for note in evidence.card.notes if note]
     return parts
 
 
@@ -274,13 +273,15 @@ def timing_parts(evidence: Evidence) -> list[Part]:
     epochs = [one["seconds"] for one in evidence.epochs if one.get("seconds") is not None]
     if epochs:
         rows.append(("One epoch (median)", _seconds(median(epochs)), len(epochs)))
-    timings = evidence.card.figures.get("timings", {})
-    for key, name in (("test_set", "The test set"), ("smear", "One smear")):
-        found = timings.get(key)
-        if isinstance(found, dict) and found.get("seconds") is not None:
-            rows.append((name, _seconds(float(found["seconds"])), found.get("n")))
-        elif isinstance(found, int | float):
-            rows.append((name, _seconds(float(found)), None))
+    timing = evidence.card.figures.get("timing", {})
+    smear_s, tested = timing.get("smear_s"), evidence.model.scoring("test")
+    if smear_s is not None:
+        rows.append(
+            ("One smear, from file to answer (median)", _seconds(smear_s), timing.get("smears"))
+        )
+        if tested is not None and tested.answers:
+            count = len(tested.answers)
+            rows.append(("The test set (smears times one smear)", _seconds(count * smear_s), count))
     if not rows:
         return [
             Missing(

@@ -52,7 +52,6 @@ class Evidence:
     """What the catalogue says of a model, its sisters of the same sweep, and their patients."""
 
     scheme: Scheme
-    store: Path
     made_at: float
     """When it was read: seconds since 1970, UTC."""
     model: ScoredModel
@@ -148,7 +147,6 @@ def gather(study: Study, model_id: int) -> Evidence:
         sides = {look.side for one in sisters for look in one.scorings}
         return Evidence(
             scheme=model.card.scheme,
-            store=study.store,
             made_at=study.database.now(connection),
             model=model,
             sisters=tuple(sisters),

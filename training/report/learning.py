@@ -11,6 +11,7 @@ import numpy as np
 from marrow.records import TrainingSpec
 from training.report.drawing import PALETTE, plot
 from training.report.evidence import Evidence
+from training.report.grid import weights_text
 from training.report.parts import Missing, Part
 
 Curve = Mapping[int, Sequence[float]]
@@ -31,14 +32,19 @@ def learning_parts(evidence: Evidence) -> list[Part]:
 
 
 def _trajectories(evidence: Evidence) -> dict[str, list[tuple[int, TrainingSpec]]]:
-    """Runs that have epochs, grouped by their loss weights."""
+    """Runs that have epochs, grouped by the loss weights that they serve."""
     if evidence.sweep is None:
         return {}
     seen = {payload.get("run", 0) for payload in evidence.epochs}
+    heads = len(evidence.scheme.heads)
+    served: dict[int, list[str]] = defaultdict(list)
+    for cell in evidence.sweep.cells:
+        for run in (cell.run, *cell.fold_runs):
+            served[run].append(weights_text(cell, heads))
     groups: dict[str, list[tuple[int, TrainingSpec]]] = defaultdict(list)
     for number, spec in enumerate(evidence.sweep.runs):
         if number in seen:
-            groups[":".join(f"{w:g}" for w in spec.loss_weights) or "equal"].append((number, spec))
+            groups[" = ".join(dict.fromkeys(served[number]))].append((number, spec))
     return dict(groups)
 
 
@@ -74,7 +80,7 @@ def _figure(evidence: Evidence, weights: str, runs: list[tuple[int, TrainingSpec
         else "no fold was left out, so that there is no validation curve"
     )
     return plot(
-        f"learning-{weights.replace(':', '-')}",
+        f"learning-{weights.replace(' = ', '_').replace(':', '-')}",
         f"Accuracy and loss over the epochs, loss weights {weights}.",
         f"In the form of Figure 5 of the paper. Training: views of the training patients while "
         f"dropout was on, {over}; {validation}. "

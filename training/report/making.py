@@ -40,7 +40,7 @@ from training.report.parts import Missing, Part, Plot, Section, Table
 from training.report.roc import roc_parts
 from training.report.sites import site_parts
 from training.report.summary import summary_parts
-from training.report.words import RESEARCH_ONLY, SEED_BANNER
+from training.report.words import RESEARCH_ONLY, SEED_BANNER, sentence
 
 PAGE = "report.html"
 
@@ -139,7 +139,7 @@ def _eye(
 def _choice(evidence: Evidence) -> list[Part]:
     why = evidence.card.selection.get("why")
     if why:
-        return [str(why)]
+        return [sentence(str(why))]
     return [
         Missing(
             "How the model was chosen is not on its card: it was trained alone, without folds; "

@@ -10,7 +10,7 @@ from training.report.evidence import Evidence
 from training.report.gallery import wrong_calls
 from training.report.grid import Grid, side_text
 from training.report.parts import Listing, Part, figure_text
-from training.report.words import RESEARCH_ONLY
+from training.report.words import RESEARCH_ONLY, sentence
 
 Facts = dict[str, str]
 
@@ -203,7 +203,7 @@ def _model_facts(evidence: Evidence) -> Facts:
         f"constant; batch {spec.batch_size}; {spec.epochs} epochs; tune {spec.tune}; loss weights "
         f"{weights}; augmentation {spec.augment}; {spec.folds} folds for internal validation.",
         "augmentation": f"Augmentation of training images: {spec.augment}; none in evaluation.",
-        "selection": chosen.get("why", "") if isinstance(chosen, dict) else "",
+        "selection": sentence(str(chosen["why"])) if chosen.get("why") else "",
         "ensemble": "None: one network answers.",
         "output": output + ".",
         "prediction": "The mean of the probabilities over a smear's views, then over a patient's "

@@ -27,6 +27,7 @@ nav a { color: var(--accent); text-decoration: none; }
 figure { margin: 1.4rem 0; }
 figure img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .84rem; color: var(--soft); margin: .35rem 0 .5rem; max-width: 58rem; }
+figcaption { break-after: avoid; }
 figcaption b { color: var(--ink); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .8rem; width: 100%; border-bottom: 1.5px solid #333;

@@ -19,6 +19,11 @@ def intervals_text(unit: str) -> str:
     )
 
 
+def sentence(text: str) -> str:
+    """A note as a sentence: a capital at its beginning, a stop at its end."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
 def methods_text(unit: str) -> str:
     """How to read the tables and how their intervals were made."""
     if unit == "patients":
