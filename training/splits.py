@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from marrow.errors import CannotSplit
@@ -84,7 +84,7 @@ def draw_test_patients(
     strata: dict[str | None, list[str]] = {name: [] for name in scheme.head(scheme.primary).classes}
     for patient, own in by_patient.items():
         strata.setdefault(patient_class(own, scheme), []).append(patient)
-    _refuse_too_few(strata, scheme)
+    _refuse_too_few(by_patient, scheme)
     wanted = classes_of(smears, scheme)
     for redraw in range(_REDRAWS):
         test = _draw(strata, share, seed, redraw)
@@ -175,12 +175,19 @@ def by_patients(
     return grouped
 
 
-def _refuse_too_few(strata: dict[str | None, list[str]], scheme: Scheme) -> None:
-    names = scheme.head(scheme.primary).classes
-    counts = ", ".join(f"{len(strata[name])} of {name}" for name in names)
-    if any(not strata[name] for name in names) or all(len(strata[name]) < 2 for name in names):
+def _refuse_too_few(by_patient: Mapping[str, Sequence[LabelledSmear]], scheme: Scheme) -> None:
+    head = scheme.head(scheme.primary)
+    patients: Counter[str] = Counter()
+    for own in by_patient.values():
+        if scheme.unit == "image":  # a patient's images may be of several classes
+            patients.update(name for asked, name in classes_of(own, scheme) if asked == head.name)
+        else:
+            patients.update(filter(None, [patient_class(own, scheme)]))
+    counts = [patients[name] for name in head.classes]
+    if not all(counts) or max(counts) < 2:
+        told = ", ".join(f"{n} of {name}" for n, name in zip(counts, head.classes, strict=True))
         raise CannotSplit(
-            f"too few labelled patients to train and test on ({scheme.primary}: {counts}); "
+            f"too few labelled patients to train and test on ({scheme.primary}: {told}); "
             "each class needs a patient, and two where it is to be tested"
         )
 
@@ -191,7 +198,7 @@ def _draw(
     test: set[str] = set()
     for name, patients in strata.items():
         count = round(share * len(patients))
-        if name is not None:
+        if name is not None and patients:
             count = min(max(count, 1), len(patients) - 1)
         order = sorted(patients, key=lambda p: lot(seed, redraw, p))
         test.update(order[:count])

@@ -112,3 +112,18 @@ def test_refuses_a_patient_on_both_sides(make_smears):
     smears = make_smears([("a", "AA"), ("a", "AA"), ("b", "MDS")])
     with pytest.raises(CannotSplit, match="1 of 1 test patients also train"):
         split_of(smears[1:], smears[:1], False)
+
+
+def test_where_images_are_the_unit_a_class_needs_no_patient_of_its_own(make_smears, scheme):
+    # Cells: a patient has several kinds, and lymphocytes are nowhere the most frequent one.
+    images = scheme.model_copy(update={"unit": "image"})
+    smears = make_smears(
+        [("a", "AA")] * 3 + [("a", "MDS")] + [("b", "AA")] * 2 + [("b", "MDS")] + [("c", "AML")] * 2
+        + [("d", "AML")] * 2 + [("d", "MDS")]
+    )  # fmt: skip
+    test = draw_test_patients(smears, images, 0.3, 0, False)
+    assert test
+    kept = {s.answers["diagnosis"] for s in smears if s.smear.patient not in test}
+    assert kept == {"AA", "MDS", "AML"}
+    with pytest.raises(CannotSplit, match="0 of MDS"):
+        draw_test_patients(smears, scheme, 0.3, 0, False)

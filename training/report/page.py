@@ -23,6 +23,9 @@ from training.report.parts import (
 from training.report.style import STYLE
 from training.report.words import RESEARCH_ONLY
 
+MANY_COLUMNS = 9
+"""From so many on a table is set smaller, so that it fits the page."""
+
 
 def page(title: str, subtitle: Sequence[str], sections: Sequence[Section]) -> str:
     """The whole page.
@@ -83,10 +86,11 @@ def _table(part: Table) -> str:
     for row in part.rows:
         body.append(_row(row, above, part.lead))
         above = row[: part.lead]
+    many = ' class="many"' if len(part.columns) >= MANY_COLUMNS else ""
     return (
         f'<figure class="table" id="{escape(part.key)}">{_banner(part.banner)}'
         f"<figcaption><b>{escape(part.title)}</b> {_text(part.caption)}</figcaption>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="wide"><table{many}><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div></figure>"
     )
 

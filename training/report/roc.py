@@ -46,7 +46,7 @@ def _head(evidence: Evidence, head: str, sides: Sequence[str]) -> Part:
         for axes, (side, rows) in zip(panels(figure, len(drawn)), drawn, strict=True):
             unit_square(axes, "1 − specificity", "Sensitivity")
             axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.7)
-            axes.set_title(f"{side_text(side)} (n = {len(rows)} {rows.unit})")
+            axes.set_title(f"{side_text(side)} (n = {len(rows)})")
             _curves(axes, rows)
             axes.legend(loc="lower right", borderaxespad=0.2, handlelength=1.6)
 

@@ -39,6 +39,9 @@ tbody th { font-weight: 500; text-align: left; white-space: nowrap;
 td { padding: .25rem .5rem; vertical-align: top; }
 td.number { white-space: nowrap; }
 td small { color: var(--soft); font-size: .7rem; margin-left: .25rem; }
+table.many { font-size: .7rem; }
+table.many td, table.many th { padding-right: .35rem; }
+table.many td small { margin-left: .1rem; font-size: .62rem; }
 code { font: .9em ui-monospace, "Liberation Mono", Menlo, monospace; background: #f1f3f5;
   padding: 0 .2em; }
 td i { font-style: normal; color: #3c4247; font-size: .95em; }
