@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from marrow.records import TrainingSpec
-from training.steps import batch_order, seeded
+from training.steps import batch_order, one_thread, seeded
 
 
 def train_heads(
@@ -51,17 +51,18 @@ def train_heads(
         heads.bias.copy_(layer.bias.repeat(count))
     optimizer = torch.optim.Adam(heads.parameters(), lr=spec.head_learning_rate)
     labels, weights = classes.T.to(device), balance.T.to(device)  # n, P
-    for epoch in range(spec.epochs):
-        order = batch_order(spec.seed, epoch, len(inputs), spec.batch_size)
-        for number, batch in enumerate(order):
-            with seeded(spec.seed, epoch, number, device):
-                features = functional.dropout(inputs[batch], spec.dropout)
-            logits = heads(features).view(-1, size)  # B x P, K
-            each = functional.cross_entropy(logits, labels[batch].flatten(), reduction="none")
-            loss = (each.view(len(batch), count) * weights[batch]).mean(dim=0).sum()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+    with one_thread():
+        for epoch in range(spec.epochs):
+            order = batch_order(spec.seed, epoch, len(inputs), spec.batch_size)
+            for number, batch in enumerate(order):
+                with seeded(spec.seed, epoch, number, device):
+                    features = functional.dropout(inputs[batch], spec.dropout)
+                logits = heads(features).view(-1, size)  # B x P, K
+                each = functional.cross_entropy(logits, labels[batch].flatten(), reduction="none")
+                loss = (each.view(len(batch), count) * weights[batch]).mean(dim=0).sum()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
     with torch.no_grad():
         logits = heads(asked).view(len(asked), count, size).double()
         said: npt.NDArray[np.float64] = logits.softmax(dim=2).permute(1, 0, 2).cpu().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Self, cast
 
 import torch
@@ -42,6 +42,7 @@ class MultiHeadNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.heads = _Heads({h.name: nn.Linear(channels, len(h.classes)) for h in scheme.heads})
         self._frozen: tuple[nn.Module, ...] = ()
+        self._keeps_statistics = False
         blocks, last = blocks_of(trunk), before_last_stage(trunk)
         # In tuples, which torch does not register: each parameter keeps its one name.
         self.early_blocks, self.late_blocks = blocks[:last], blocks[last:]
@@ -110,9 +111,14 @@ class MultiHeadNetwork(nn.Module):
         ]
         return torch.cat([values - values.mean(0, keepdim=True) for values in own])
 
-    def freeze(self, frozen: Iterable[nn.Module]) -> None:
-        """Train all but these modules, whose batch norms stay in eval mode from now on."""
+    def freeze(self, frozen: Iterable[nn.Module], keep_statistics: bool = False) -> None:
+        """Train all but these modules, whose batch norms stay in eval mode from now on.
+
+        With `keep_statistics` all others do too: their scales and shifts are trained, their
+        means and variances stay.
+        """
         self._frozen = tuple(frozen)
+        self._keeps_statistics = keep_statistics
         self.requires_grad_(True)
         for module in self._frozen:
             module.requires_grad_(False)
@@ -121,9 +127,14 @@ class MultiHeadNetwork(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As nn.Module.train, but what is frozen stays in eval mode."""
         super().train(mode)
-        for module in self._frozen:
+        still = (*self._frozen, *(self.batch_norms() if self._keeps_statistics else ()))
+        for module in still:
             module.eval()
         return self
+
+    def batch_norms(self) -> Iterator[nn.modules.batchnorm._BatchNorm]:
+        """All batch norms of the trunk."""
+        return (m for m in self.trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
 
 
 class _Heads(nn.ModuleDict):
@@ -152,18 +163,19 @@ def build_network(backbone: str, scheme: Scheme, dropout: float, seed: int) -> M
         return MultiHeadNetwork(backbone, trunk.layers, trunk.channels, scheme, dropout)
 
 
-def set_trainable(network: MultiHeadNetwork, tune: Tune) -> None:
+def set_trainable(network: MultiHeadNetwork, tune: Tune, keep_statistics: bool = False) -> None:
     """Choose what is trained: `heads`, `last-block` (and heads), or `full`.
 
     Sets `requires_grad`, and makes `network.train()` leave frozen parts in eval mode, so
-    that their batch norms neither use nor change by the batch.
+    that their batch norms neither use nor change by the batch; with `keep_statistics` no batch
+    norm does.
     """
     if tune == "full":
-        network.freeze(())
+        network.freeze((), keep_statistics)
     elif tune == "heads":
         network.freeze((network.trunk,))
     else:
-        network.freeze(network.early_blocks)
+        network.freeze(network.early_blocks, keep_statistics)
 
 
 def adapt_batch_norm(network: MultiHeadNetwork, batches: Iterable[torch.Tensor]) -> None:
@@ -178,7 +190,7 @@ def adapt_batch_norm(network: MultiHeadNetwork, batches: Iterable[torch.Tensor])
         Normalised images of training patients only; at least two images each. Each batch
         counts alike (cumulative mean, torch's momentum=None).
     """
-    norms = [m for m in network.trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = list(network.batch_norms())
     momenta = [norm.momentum for norm in norms]
     network.eval()
     for norm in norms:
