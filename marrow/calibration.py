@@ -43,7 +43,8 @@ class Calibration(Record):
     distance_patients: int = Field(0, ge=0)
     """From how many patients they are."""
     unlike_below: float = Field(0.05, gt=0, lt=1)
-    """Rank p-value at and below which a smear is unlike the training set."""
+    """Rank p-value at and below which a smear is unlike the training set: the declared rate of
+    false alarms."""
     source: str
     """For example `out-of-fold predictions of 80 patients in 5 folds`."""
 

@@ -35,8 +35,12 @@ RIGHT_WITHHELD = 0.1
 """Share of the right calls that may be flagged unsure."""
 MAX_DISTANCES = 2_000
 """On the card: 20 kB. More smears are summed up by quantiles."""
-MIN_RIGHT_PATIENTS = 10
-"""Patients with a right call under which a tenth of them is not even one."""
+MIN_RIGHT = 10
+"""Right calls, in the scheme's unit, under which a tenth of them is not even one."""
+UNLIKE_BELOW = 0.05
+"""Share of smears like the training patients' that may be flagged unlike them. Of fewer than
+19 patients no smear is so rare: then what lies farther than all of theirs is flagged, in up to
+one of (patients + 1) such smears."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,12 +110,14 @@ def fit_calibration(oof: OutOfFold, scheme: Scheme, folds: int) -> Calibration:
         heads[head.name] = _head_calibration(head, rows, scheme.unit == "patient")
     measured = np.isfinite(oof.distances)
     distances = _equal_shares(oof.distances[measured], patients[measured].tolist())
+    distant = len(set(patients[measured]))
     return Calibration(
         heads=heads,
         confidence=CONFIDENCE,
         right_withheld=RIGHT_WITHHELD,
         distances=tuple(distances.tolist()),
-        distance_patients=len(set(patients[measured])),
+        distance_patients=distant,
+        unlike_below=max(UNLIKE_BELOW, 1 / (distant + 1)) if distant > 1 else UNLIKE_BELOW,
         source=f"out-of-fold predictions of {len(set(patients))} patients in {folds} folds",
     )
 
@@ -180,7 +186,6 @@ def is_unlike(calibration: Calibration, distances: Floats) -> npt.NDArray[np.boo
     bool (m,)
         p <= `unlike_below`, where p = (1 + P s) / (P + 1) with P patients and s the share of
         calibration distances that are as large: with one smear a patient, the rank p-value.
-        So it takes 19 patients to flag anything at 0.05.
 
     Source: as `marrow.statistics.novelty.rank_p_value`; patients weighted as in
     `marrow.statistics.conformal.conformal_quantile`.
@@ -189,7 +194,7 @@ def is_unlike(calibration: Calibration, distances: Floats) -> npt.NDArray[np.boo
     if not known.size:
         return np.zeros(len(distances), dtype=bool)
     share = 1 - np.searchsorted(known, distances, side="left") / known.size
-    # Rounding must not ask for a twentieth patient where 19 suffice.
+    # Rounding must not ask for one patient more than suffice.
     p_values = (1 + patients * share) / (patients + 1) - 1e-12
     return np.asarray(p_values <= calibration.unlike_below)
 
@@ -220,18 +225,18 @@ def _head_calibration(head: Head, rows: _Rows, by_patient: bool) -> HeadCalibrat
     }
     return HeadCalibration(
         temperature=temperature,
-        unsure_below=_unsure_below(served, shares),
+        unsure_below=_unsure_below(served, shares, by_patient),
         conformal=tuple(one.quantile for one in quantiles),
         conformal_note=_note(too_few),
         patients=len(set(rows.patients)),
     )
 
 
-def _unsure_below(served: _Rows, shares: Floats) -> float | None:
+def _unsure_below(served: _Rows, shares: Floats, by_patient: bool) -> float | None:
     """The highest probability under which at most `RIGHT_WITHHELD` of the right calls lie."""
     is_right = served.probabilities.argmax(axis=1) == served.truth
     patients = {name for name, right in zip(served.patients, is_right, strict=True) if right}
-    if len(patients) < MIN_RIGHT_PATIENTS:
+    if (len(patients) if by_patient else int(is_right.sum())) < MIN_RIGHT:
         return None
     sure = served.probabilities.max(axis=1)
     return threshold_for_false_alarms(sure, is_right, shares, RIGHT_WITHHELD)

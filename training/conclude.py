@@ -18,6 +18,7 @@ from marrow.statistics.temperature import TEMPERATURES
 from training.calibrate import Calibration, OutOfFold, fit_calibration
 from training.checkpoints import ModelCard
 from training.dataset import Decoder, LabelledSmear, data_hash, patient_of
+from training.duplicates import hash_smears, near_duplicates, told
 from training.harvest import Harvest, load_harvest
 from training.losses import class_indices
 from training.network import build_network
@@ -28,6 +29,9 @@ from training.selection import Choice, choose
 from training.splits import Sides, split_of
 from training.storing import store_model, versions
 from training.trial import serving_precision, timing
+
+HASHED_AT_ONCE = 64
+"""Pictures between two looks whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def conclude(
     *,
     store: Path,
     check: Callable[[], None],
+    excluded: Mapping[str, int] | None = None,
 ) -> list[Concluded]:
     """The models of a sweep, the chosen cell's first.
 
@@ -69,6 +74,8 @@ def conclude(
         At least the smears that the runs began with; their answers are those of then.
     check : callable
         Called now and then; what it raises (Cancelled, LeaseLost) passes through.
+    excluded : mapping of str to int, optional
+        How many labelled smears were left out, by reason; for the cards.
 
     Raises
     ------
@@ -85,11 +92,36 @@ def conclude(
     }
     choice = choose(spec.cells, out_of_fold, scheme)
     candidates.sort(key=lambda one: choice.chosen not in one.cells)
+    notes = (*spec.notes, *_cohort_notes(candidates[0].harvest, smears, excluded or {}, check))
     concluded = []
     for one in candidates:
         check()
-        concluded.append(_conclude(one, spec, scheme, smears, choice, store, check))
+        concluded.append(_conclude(one, spec, scheme, smears, choice, notes, store, check))
     return concluded
+
+
+def _cohort_notes(
+    harvest: Harvest,
+    smears: Mapping[int, LabelledSmear],
+    excluded: Mapping[str, int],
+    check: Callable[[], None],
+) -> list[str]:
+    """What was left out, and which pictures on different sides look like one."""
+    notes = []
+    if excluded:
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(excluded.items()))
+        notes.append(f"labelled smears left out: {counts}")
+    sides = dict(zip(harvest.smears, harvest.sides, strict=True))
+    if "image" in sides.values():  # seed2022 has every smear on both sides
+        return notes
+    examined = [smears[one] for one in sides]
+    hashes: list[int | None] = []
+    for at in range(0, len(examined), HASHED_AT_ONCE):
+        check()
+        hashes += hash_smears(examined[at : at + HASHED_AT_ONCE])
+    names = [one.smear.name for one in examined]
+    own = list(sides.values())
+    return [*notes, told(near_duplicates(hashes, own), names, own)]
 
 
 def _candidates(
@@ -174,6 +206,7 @@ def _conclude(
     scheme: Scheme,
     smears: Mapping[int, LabelledSmear],
     choice: Choice,
+    notes: Sequence[str],
     store: Path,
     check: Callable[[], None],
 ) -> Concluded:
@@ -223,7 +256,7 @@ def _conclude(
         precision=precision,
         parity=parity,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=(*harvest.facts["notes"], *spec.notes, *_notes(run, calibration, skipped)),
+        notes=(*harvest.facts["notes"], *notes, *_notes(run, calibration, skipped)),
         calibration=calibration,
         selection=_selection(spec, choice, one),
         cells=tuple(spec.cells[index] for index in one.cells),

@@ -90,7 +90,7 @@ class Training:
         study = self._study
         require_in_sight(study.store, payload.harvests[0][0].path)
         # Every smear that a run began with, as for a run that goes on.
-        sides = cohort_of(study, spec.runs[0], is_begun=True).sides
+        cohort = cohort_of(study, spec.runs[0], is_begun=True)
 
         def check_or_stop() -> None:
             if self._stopping.is_set():
@@ -99,7 +99,13 @@ class Training:
 
         check_or_stop()
         concluded = conclude(
-            spec, study.scheme, sides, payload, store=study.store, check=check_or_stop
+            spec,
+            study.scheme,
+            cohort.sides,
+            payload,
+            store=study.store,
+            check=check_or_stop,
+            excluded=cohort.excluded,
         )
         made = [self._new_model(spec, one) for one in concluded]
         wait(lambda: training_claims.finish_conclusion(study, held, made))

@@ -144,10 +144,20 @@ def test_with_few_right_patients_nothing_is_called_unsure() -> None:
     assert not is_unsure(fitted, scheme(), np.array([0.34, 0.33, 0.33]))
 
 
-@pytest.mark.parametrize(("patients", "flags"), [(18, False), (19, True)])
-def test_it_takes_19_patients_to_call_one_in_twenty_unlike(patients: int, flags: bool) -> None:
-    fitted = fit_calibration(cohort(patients, 7, smears=4), scheme(), 3)
-    assert is_unlike(fitted, np.array([1e6, 0.0])).tolist() == [flags, False]
+@pytest.mark.parametrize(("patients", "rate"), [(3, 1 / 4), (18, 1 / 19), (19, 0.05), (60, 0.05)])
+def test_few_patients_flag_what_lies_beyond_all_of_them_at_a_declared_rate(patients, rate) -> None:
+    oof = cohort(patients, 7, smears=4)
+    fitted = fit_calibration(oof, scheme(), 3)
+    assert fitted.unlike_below == pytest.approx(rate)
+    assert is_unlike(fitted, np.array([1e6, 0.0])).tolist() == [True, False]
+    if patients < 19:
+        assert not is_unlike(fitted, np.array([oof.distances.max()])).any()
+
+
+def test_where_images_are_the_unit_ten_right_ones_set_the_threshold() -> None:
+    oof = cohort(5, 6, smears=12)
+    assert fit_calibration(oof, scheme("patient"), 3).heads["diagnosis"].unsure_below is None
+    assert fit_calibration(oof, scheme("image"), 3).heads["diagnosis"].unsure_below is not None
 
 
 def test_many_distances_are_summed_up() -> None:

@@ -89,6 +89,7 @@ class Room:
         *,
         store: Path,
         check: Callable[[], None],
+        excluded: Any = None,
     ) -> list[Any]:
         self.conclusions.append(payload)
         for refs in payload.harvests:
