@@ -28,11 +28,11 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from marrow.records import SegmentPayload, Smear, TrainingSpec
+from marrow.records import Smear, TrainingSpec
 from marrow.schemes import Scheme
+from tests.training.runs import Bench
 from training.dataset import Decoder, LabelledSmear, views_of
 from training.features import pooled_features
-from training.fit import run_segment
 from training.network import build_network, load_trunk
 from training.preprocess import Preprocessing
 from training.splits import draw_test_patients, split
@@ -79,20 +79,7 @@ def heads_score(
     """Balanced accuracy and AUCs of the trained heads, from the card."""
     patients = draw_test_patients(cells, scheme, spec.test_share, spec.seed, False)
     train, test = split(cells, patients, False)
-    end = run_segment(
-        spec,
-        scheme,
-        train,
-        test,
-        store=store,
-        run_folder=f"runs/seed{spec.seed}",
-        payload=SegmentPayload(run=0, segment=0),
-        attempt=1,
-        check=lambda: None,
-        should_yield=lambda: False,
-        on_epoch=lambda figures: None,
-        budget_s=1e9,
-    )
+    end = Bench(scheme, train, test, store).segment(spec, budget_s=1e9)
     assert end.card is not None
     heads = end.card.figures["heads"]
     return {
