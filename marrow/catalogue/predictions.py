@@ -29,6 +29,7 @@ from marrow.catalogue.selection import (
 from marrow.catalogue.smears import COLUMNS as SMEAR_COLUMNS
 from marrow.catalogue.smears import IN_LIMIT, as_smear, standing_answers
 from marrow.catalogue.smears import get as get_smears
+from marrow.catalogue.worklist import worklist_place
 from marrow.records import (
     Answer,
     AnswerMap,
@@ -215,7 +216,11 @@ def map_columns(answer_map: AnswerMap) -> dict[str, Any]:
 
 def _columns_of(scheme: Scheme, answer: Answer) -> dict[str, float | int]:
     by_head = {one.head: one for one in answer.heads}
-    values: dict[str, float | int] = {"top_p": max(by_head[scheme.primary].probabilities)}
+    top_p = max(by_head[scheme.primary].probabilities)
+    values: dict[str, float | int] = {
+        "top_p": top_p,
+        "worklist": worklist_place(answer.flags, top_p),
+    }
     output = 0
     for index, head in enumerate(scheme.heads):
         values[CALLS[index]] = head.classes.index(by_head[head.name].call)

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -84,16 +85,30 @@ label = Table(
     Column("seen_prediction", Boolean, nullable=False),
     Column("at", Double, nullable=False),
     Column("superseded_at", Double),
+    Column("is_adjudicated", Boolean, nullable=False, server_default=false()),
 )
-# One standing answer per reader and head; earlier ones stay, superseded.
+# One standing answer per reader and head; earlier ones stay, superseded. What was adjudicated
+# stands beside the readers' own answers, and counts in their place.
 Index(
     "uq_label_standing",
     label.c.smear_id,
     label.c.head,
     label.c.reader,
+    label.c.is_adjudicated,
     unique=True,
     sqlite_where=label.c.superseded_at.is_(None),
     postgresql_where=label.c.superseded_at.is_(None),
+)
+
+# A person's mark: somebody should look at this smear.
+smear_flag = Table(
+    "smear_flag",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("smear_id", ForeignKey("smear.id"), nullable=False, index=True),
+    Column("reader", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("cleared_at", Double),
 )
 
 region = Table(
@@ -162,6 +177,15 @@ piece = Table(
 # What the scheduler and wake() look at each second. Not a partial index: SQLite would use it
 # only for a condition with the same words and no bound values.
 Index("ix_piece_state", piece.c.state, piece.c.job_id, piece.c.number)
+
+# Runs of a sweep that a person has stopped: their pieces wait until the row is gone.
+stopped_run = Table(
+    "stopped_run",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+)
 
 event = Table(
     "event",
@@ -266,12 +290,14 @@ prediction = Table(
     Column("top_p", Double, nullable=False),
     *(Column(name, Integer) for name in CALLS),
     *(Column(name, Double) for name in PROBABILITIES),
+    # Place in the morning worklist, the most urgent first; see `marrow.catalogue.worklist`.
+    Column("worklist", Double, nullable=False, server_default=text("0")),
     UniqueConstraint("smear_id", "model_id", "precision", "regions_revision"),
 )
 # Each index gives one order of the table, with the smear as the tie. Those by a number carry
 # the calls along, so that the rows of another call are passed over without being fetched.
 _carried = [prediction.c[name] for name in CALLS]
-for _name in ("at", "top_p"):
+for _name in ("at", "top_p", "worklist"):
     Index(f"ix_prediction_{_name}", prediction.c[_name], prediction.c.smear_id, *_carried)
 for _name in (*CALLS, *PROBABILITIES):
     _used = prediction.c[_name].is_not(None)
