@@ -13,7 +13,7 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap
 
 from marrow.images import SmearImage
-from napari_marrow.desk import SmearPicture
+from napari_marrow.desks.smears import SmearPicture
 from napari_marrow.layers import (
     HEATMAP_LAYER,
     SMEAR_LAYER,

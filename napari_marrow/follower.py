@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from marrow.errors import MarrowError
 from napari_marrow.desk import Desk
-from napari_marrow.lines import ResultLine
+from napari_marrow.lines.results import ResultLine
 
 _log = logging.getLogger(__name__)
 
@@ -85,9 +85,9 @@ class Follower:
 
     def _run(self, job_id: int) -> None:
         try:
-            for event in self._desk.follow(job_id, self._stop):
+            for event in self._desk.results.follow(job_id, self._stop):
                 if event.kind == "piece" and "piece" in event.payload:
-                    for line in self._desk.lines_of_piece(job_id, event.payload["piece"]):
+                    for line in self._desk.results.lines_of_piece(job_id, event.payload["piece"]):
                         self.news.append(Arrived(job_id, line))
         except (MarrowError, SQLAlchemyError) as error:
             _log.exception("following job %s broke off", job_id)

@@ -44,9 +44,9 @@ class CasesDock(QWidget):
         opened = QWidget()
         column = QVBoxLayout(opened)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.desktop.study_bar)
-        column.addWidget(self.desktop.page, 1)
-        self._stack.addWidget(self.desktop.start_page)
+        column.addWidget(self.desktop.study.bar)
+        column.addWidget(self.desktop.cases.page, 1)
+        self._stack.addWidget(self.desktop.study.start_page)
         self._stack.addWidget(opened)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(6, 6, 6, 6)
@@ -74,7 +74,7 @@ class CasesDock(QWidget):
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Add what was dropped to the study."""
         urls = event.mimeData().urls()
-        self.desktop.cases.add_smears(
+        self.desktop.cases.controller.add_smears(
             [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
         )
         event.acceptProposedAction()

@@ -41,10 +41,10 @@ def take_picture(home: Path, target: Path) -> None:
     viewer = napari.Viewer(title="napari · Marrow")
     try:
         desktop = cases_dock(viewer, home).desktop
-        window = desktop.page.window()
+        window = desktop.cases.page.window()
         window.resize(*MAIN_PX)
         desktop.workbench.resize(*TABLE_PX)
-        desktop.workbench.show_results()
+        desktop.workbench.bring(desktop.results)
         desktop.workbench.open()
         _show_first(desktop)
         _settle(SETTLE_MS)
@@ -56,16 +56,16 @@ def take_picture(home: Path, target: Path) -> None:
 
 
 def _show_first(desktop: Desktop) -> None:
-    results, cases = desktop.workbench.results.model, desktop.page.list.model
+    results, cases = desktop.results.tab.model, desktop.cases.page.list.model
     _wait(lambda: desktop.session.desk is not None, "the study did not open")
     _wait(lambda: desktop.is_listed, "its smears were not listed")
     answered = [row for row, line in enumerate(results.lines()) if line.prediction_id is not None]
     if answered:
-        desktop.workbench.results.table.selectRow(answered[0])
-        desktop.results.open(results.line(answered[0]))
+        desktop.results.tab.table.selectRow(answered[0])
+        desktop.results.controller.open(results.line(answered[0]))
         _wait(lambda: desktop.session.evidence is not None, "the first answer was not drawn")
     elif cases.rowCount():
-        desktop.page.list.table.selectRow(0)
+        desktop.cases.page.list.table.selectRow(0)
         _wait(lambda: desktop.session.smear_id is not None, "the first smear was not drawn")
 
 

@@ -1,38 +1,42 @@
-"""The workbench: a window of its own for tables, beside napari's."""
+"""The workbench: a window of its own for tables and curves, beside napari's."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_marrow._qt.queue_tab import QueueTab
-from napari_marrow._qt.results_tab import ResultsTab
+from napari_marrow._qt.panel import Panel
 
 
 class Workbench(QWidget):
-    """Queue and Results.
+    """A tab per panel.
 
     A docked table would recompose napari's whole OpenGL window at each repaint (measured: 112 ms
     against 5 ms for one label), hence a window. Closing hides it.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        From the left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, panels: Sequence[Panel]) -> None:
         super().__init__()
         self.setWindowTitle("Marrow workbench")
         self.setObjectName("marrow-workbench")
-        self.resize(980, 520)
-        self.queue = QueueTab()
-        self.results = ResultsTab()
+        self.resize(1080, 620)
         self.tabs = QTabWidget()
-        self.tabs.addTab(self.queue, "Queue")
-        self.tabs.addTab(self.results, "Results")
+        for panel in panels:
+            self.tabs.addTab(panel.tab, panel.title)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addWidget(self.tabs)
 
-    def show_results(self) -> None:
-        """Bring the Results tab to the front."""
-        self.tabs.setCurrentWidget(self.results)
+    def bring(self, panel: Panel) -> None:
+        """Bring a panel's tab to the front."""
+        self.tabs.setCurrentWidget(panel.tab)
 
     def open(self) -> None:
         """Show the window, above others."""

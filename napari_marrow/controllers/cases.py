@@ -9,8 +9,10 @@ from typing import Protocol
 from marrow.catalogue.smears import SmearFilter
 from marrow.schemes import Head
 from napari_marrow.background import Background
-from napari_marrow.desk import CasePage, Described, Desk, Imported
-from napari_marrow.lines import CaseLine, Column, case_columns
+from napari_marrow.desk import Desk
+from napari_marrow.desks.cases import CasePage, Described, Imported
+from napari_marrow.lines.cases import CaseLine, case_columns
+from napari_marrow.lines.column import Column
 from napari_marrow.session import Session
 
 PAGE = 500
@@ -84,7 +86,7 @@ class CasesController:
             self._is_reloading = True
             self._background.ask(
                 "cases",
-                lambda: desk.case_page(shown, 0, limit),
+                lambda: desk.cases.page(shown, 0, limit),
                 self._on_page,
                 failed=self._on_reload_failed,
             )
@@ -96,19 +98,19 @@ class CasesController:
         desk, shown, offset = self._session.desk, self._filter, self._loaded
         if desk is not None and offset < self._total:
             self._background.ask(
-                "cases", lambda: desk.case_page(shown, offset, PAGE), self._on_more
+                "cases", lambda: desk.cases.page(shown, offset, PAGE), self._on_more
             )
 
     def describe(self, ids: Sequence[int], what: Described, value: str) -> None:
         """Set patient or site of several smears."""
         if ids:
-            self._change(lambda desk: desk.describe(ids, what, value.strip()))
+            self._change(lambda desk: desk.cases.describe(ids, what, value.strip()))
 
     def give_label(self, ids: Sequence[int], head: str, answer: str) -> None:
         """Store the reader's answer to a head for several smears; "" takes it back."""
         reader, seen = self._session.reader, self._session.seen
         if ids:
-            self._change(lambda desk: desk.give_label(ids, {head: answer}, reader, seen))
+            self._change(lambda desk: desk.labels.give(ids, {head: answer}, reader, seen))
 
     def add_smears(self, paths: Sequence[Path]) -> None:
         """Register files and folders."""
@@ -120,7 +122,7 @@ class CasesController:
             self._progress = (done, total)  # read by tick() on the main thread
 
         self._background.tell(
-            lambda: desk.add_smears(paths, on_progress),
+            lambda: desk.cases.add(paths, on_progress),
             self._on_added,
             lane="files",
             failed=self._on_add_failed,

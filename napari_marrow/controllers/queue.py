@@ -8,8 +8,9 @@ from typing import Protocol
 from marrow.catalogue.smears import SmearFilter
 from marrow.records import Job
 from napari_marrow.background import Background
-from napari_marrow.desk import Desk, QueueState
-from napari_marrow.lines import JobLine, WorkerWords
+from napari_marrow.desk import Desk
+from napari_marrow.desks.queue import QueueState
+from napari_marrow.lines.jobs import JobLine, WorkerWords
 from napari_marrow.session import Session
 
 TICKS_PER_LOOK = 5
@@ -55,7 +56,7 @@ class QueueController:
     def submit(self, ids: Sequence[int]) -> None:
         """Queue these smears for the champion."""
         if ids:
-            self._change(lambda desk: desk.submit(ids), self._on_submitted)
+            self._change(lambda desk: desk.queue.submit(ids), self._on_submitted)
 
     def submit_filtered(self, shown: SmearFilter) -> None:
         """Queue all smears that a filter shows, read or not."""
@@ -63,11 +64,11 @@ class QueueController:
 
     def cancel(self, job_id: int) -> None:
         """Ask for a job to stop."""
-        self._change(lambda desk: desk.cancel(job_id), self._on_changed)
+        self._change(lambda desk: desk.queue.cancel(job_id), self._on_changed)
 
     def retry(self, job_id: int) -> None:
         """Queue again what failed or was cancelled."""
-        self._change(lambda desk: desk.retry(job_id), self._on_changed)
+        self._change(lambda desk: desk.queue.retry(job_id), self._on_changed)
 
     def show_results(self, job_id: int | None) -> None:
         """List the results of this job, None: all predictions."""
@@ -84,7 +85,7 @@ class QueueController:
         """Read the queue."""
         desk = self._session.desk
         if desk is not None:
-            self._background.ask("queue", desk.queue_state, self._on_state)
+            self._background.ask("queue", desk.queue.state, self._on_state)
 
     def _change(self, change: Callable[[Desk], Job | None], then: Callable[..., None]) -> None:
         desk = self._session.desk
@@ -122,8 +123,8 @@ class QueueController:
 
 
 def _submit_all(desk: Desk, shown: SmearFilter) -> Job | None:
-    ids = desk.case_ids(shown)
-    return desk.submit(ids) if ids else None
+    ids = desk.cases.ids(shown)
+    return desk.queue.submit(ids) if ids else None
 
 
 def _ending(line: JobLine) -> tuple[str, bool]:

@@ -9,9 +9,11 @@ from marrow.catalogue.predictions import ResultFilter, Sort
 from marrow.schemes import Scheme
 from napari_marrow.background import Background
 from napari_marrow.controllers.smear import SmearController
-from napari_marrow.desk import Desk, ResultPage
+from napari_marrow.desk import Desk
+from napari_marrow.desks.results import ResultPage
 from napari_marrow.follower import Arrived, Follower, FollowFailed
-from napari_marrow.lines import Column, ResultLine, result_columns
+from napari_marrow.lines.column import Column
+from napari_marrow.lines.results import ResultLine, result_columns
 from napari_marrow.session import Session
 
 PAGE = 500
@@ -135,7 +137,7 @@ class ResultsController:
             self._is_reloading = True
             self._background.ask(
                 "results",
-                lambda: desk.result_page(shown, sort, 0, limit),
+                lambda: desk.results.page(shown, sort, 0, limit),
                 self._on_page,
                 failed=self._on_reload_failed,
             )
@@ -147,7 +149,7 @@ class ResultsController:
         desk, shown, sort, offset = self._session.desk, self._filter, self._sort, len(self._keys)
         if desk is not None and offset < self._total:
             self._background.ask(
-                "results", lambda: desk.result_page(shown, sort, offset, PAGE), self._on_more
+                "results", lambda: desk.results.page(shown, sort, offset, PAGE), self._on_more
             )
 
     def open(self, line: ResultLine) -> None:
@@ -199,7 +201,7 @@ class ResultsController:
         desk, shown, sort = self._session.desk, self._filter, self._sort
         if desk is not None:
             self._background.ask(
-                "result-count", lambda: desk.result_page(shown, sort, 0, 0), self._on_counted
+                "result-count", lambda: desk.results.page(shown, sort, 0, 0), self._on_counted
             )
 
     def _on_counted(self, page: ResultPage) -> None:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from marrow.catalogue.regions import NewRegion
 from napari_marrow.background import Background
-from napari_marrow.desk import Desk, SmearPicture
+from napari_marrow.desk import Desk
+from napari_marrow.desks.smears import SmearPicture
 from napari_marrow.layers import Heatmap, heatmap
 from napari_marrow.session import Evidence, Session
 
@@ -62,7 +63,7 @@ class SmearController:
         if desk is not None:
             self._background.ask(
                 "picture",
-                lambda: desk.picture(smear_id, prediction_id),
+                lambda: desk.smears.picture(smear_id, prediction_id),
                 lambda picture: self._on_picture(desk, picture, evidence),
                 lane="files",
             )
@@ -84,7 +85,7 @@ class SmearController:
         desk, smear_id, reader = self._session.desk, self._session.smear_id, self._session.reader
         if desk is not None and smear_id is not None:
             self._background.tell(
-                lambda: desk.save_regions(smear_id, drawn, reader), lambda _answer: None
+                lambda: desk.smears.save_regions(smear_id, drawn, reader), lambda _answer: None
             )
 
     def _on_desk(self, _desk: Desk | None) -> None:

@@ -16,7 +16,7 @@ from marrow.images import open_smear
 from marrow.records import Region, Smear
 from marrow.schemes import AA_MDS_AML
 from napari_marrow.canvas import EVIDENCE_COLOURS, SmearCanvas
-from napari_marrow.desk import SmearPicture
+from napari_marrow.desks.smears import SmearPicture
 from napari_marrow.layers import HEATMAP_LAYER, REGIONS_LAYER, SMEAR_LAYER, heatmap
 
 MakePicture = Callable[..., SmearPicture]

@@ -23,12 +23,12 @@ def nothing(_done: int, _total: int) -> None:
 
 def test_adds_a_folder_with_its_labels_and_files_without(desk: Desk, fields: Path) -> None:
     steps: list[tuple[int, int]] = []
-    added = desk.add_smears([fields], lambda done, total: steps.append((done, total)))
+    added = desk.cases.add([fields], lambda done, total: steps.append((done, total)))
     assert (added.added, added.known, added.labels, added.refused) == (20, 0, 16, ())
     assert steps[-1] == (20, 20)
-    again = desk.add_smears([fields / "field_03.png"], nothing)
+    again = desk.cases.add([fields / "field_03.png"], nothing)
     assert (again.added, again.known) == (0, 1)
-    page = desk.case_page(SmearFilter(), 0, 100)
+    page = desk.cases.page(SmearFilter(), 0, 100)
     assert (page.total, page.smears, page.labelled, page.without_patient) == (20, 20, 16, 4)
     assert page.lines[1].cells == ("S000002", "P00", "north", "MDS")
 
@@ -38,7 +38,7 @@ def test_a_bad_file_is_named_and_the_good_ones_are_added(
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    added = desk.add_smears([fields / "field_00.png", broken], nothing)
+    added = desk.cases.add([fields / "field_00.png", broken], nothing)
     assert added.added == 1
     assert len(added.refused) == 1
     assert "broken.png" in added.refused[0]
@@ -47,15 +47,15 @@ def test_a_bad_file_is_named_and_the_good_ones_are_added(
 def test_a_wrong_labels_table_is_refused_whole(desk: Desk, fields: Path) -> None:
     (fields / "labels.csv").write_text("file,diagnosis\nfield_00.png,CML\n", encoding="utf-8")
     with pytest.raises(BadLabels, match="CML"):
-        desk.add_smears([fields], nothing)
-    assert desk.case_page(SmearFilter(), 0, 10).smears == 0
+        desk.cases.add([fields], nothing)
+    assert desk.cases.page(SmearFilter(), 0, 10).smears == 0
 
 
 def test_describes_several_smears_at_once(desk: Desk, add_smears: Any, study: Any) -> None:
     ids = add_smears(study, 4)
-    desk.describe(ids[:3], "patient", "P9")
-    desk.describe(ids[:2], "site", "north")
-    lines = desk.case_page(SmearFilter(), 0, 10).lines
+    desk.cases.describe(ids[:3], "patient", "P9")
+    desk.cases.describe(ids[:2], "site", "north")
+    lines = desk.cases.page(SmearFilter(), 0, 10).lines
     assert [line.cells[1:3] for line in lines] == [
         ("P9", "north"),
         ("P9", "north"),
@@ -68,7 +68,7 @@ def test_a_label_after_a_seen_prediction_is_stored_as_not_blind(
     desk: Desk, add_smears: Any, study: Any
 ) -> None:
     ids = add_smears(study, 2)
-    desk.give_label(ids, {"diagnosis": "AA"}, "A", frozenset({ids[1]}))
+    desk.labels.give(ids, {"diagnosis": "AA"}, "A", frozenset({ids[1]}))
     with study.database.read() as connection:
         seen = [labels.history(connection, one)[0].seen_prediction for one in ids]
     assert seen == [False, True]
@@ -77,8 +77,8 @@ def test_a_label_after_a_seen_prediction_is_stored_as_not_blind(
 def test_without_a_model_nothing_is_queued(desk: Desk, add_smears: Any, study: Any) -> None:
     ids = add_smears(study, 2)
     with pytest.raises(NotFound, match="no model"):
-        desk.submit(ids)
-    assert desk.queue_state().lines == ()
+        desk.queue.submit(ids)
+    assert desk.queue.state().lines == ()
 
 
 def test_a_follower_hands_over_each_result_once_and_then_the_end(
@@ -86,7 +86,7 @@ def test_a_follower_hands_over_each_result_once_and_then_the_end(
 ) -> None:
     ids = add_smears(study, 40)
     worker.unreadable = {ids[5]}
-    job = desk.submit(ids)
+    job = desk.queue.submit(ids)
     worker.work_off(1)  # what is done before the viewer opens comes too
     follower = Follower(desk)
     follower.follow(job.id)
@@ -107,7 +107,7 @@ def test_a_follower_hands_over_each_result_once_and_then_the_end(
 def test_a_stopped_follower_ends_before_the_job(
     desk: Desk, worker: Any, add_smears: Any, study: Any
 ) -> None:
-    job = desk.submit(add_smears(study, 3))
+    job = desk.queue.submit(add_smears(study, 3))
     follower = Follower(desk)
     follower.follow(job.id)
     follower.stop()
@@ -123,46 +123,46 @@ def test_results_of_a_job_leave_out_what_has_not_ended(
     desk: Desk, worker: Any, add_smears: Any, study: Any
 ) -> None:
     ids = add_smears(study, 20)
-    job = desk.submit(ids)
+    job = desk.queue.submit(ids)
     worker.work_off(1)  # sixteen of twenty
     shown = ResultFilter(job_id=job.id)
-    page = desk.result_page(shown, Sort(column="at", descending=True), 0, 100)
+    page = desk.results.page(shown, Sort(column="at", descending=True), 0, 100)
     assert len(page.lines) == page.total == 16
-    state = desk.queue_state()
+    state = desk.queue.state()
     assert state.followed == (job.id,)
     assert "16 of 20" in state.lines[0].cells
     worker.work_off()
-    assert desk.result_page(shown, Sort(), 0, 100).total == 20
-    assert desk.queue_state().followed == ()
+    assert desk.results.page(shown, Sort(), 0, 100).total == 20
+    assert desk.queue.state().followed == ()
 
 
 def test_a_picture_has_the_pixels_the_regions_and_the_asked_for_answer(
     desk: Desk, worker: Any, fields: Path
 ) -> None:
-    desk.add_smears([fields], nothing)
-    desk.submit([1, 2])
+    desk.cases.add([fields], nothing)
+    desk.queue.submit([1, 2])
     worker.work_off()
-    desk.save_regions(1, [NewRegion(role="exclude", polygon=((0, 0), (0, 5), (5, 5)))], "A")
-    line = desk.result_page(ResultFilter(), Sort(), 0, 1).lines[0]
-    picture = desk.picture(1, line.prediction_id)
+    desk.smears.save_regions(1, [NewRegion(role="exclude", polygon=((0, 0), (0, 5), (5, 5)))], "A")
+    line = desk.results.page(ResultFilter(), Sort(), 0, 1).lines[0]
+    picture = desk.smears.picture(1, line.prediction_id)
     with picture.image:
         assert picture.levels[0].shape == (128, 128, 3)
         assert picture.prediction is not None
         assert picture.prediction.answer.calls == line.calls
         assert picture.answer_map is not None
         assert [region.role for region in picture.regions] == ["exclude"]
-    plain = desk.picture(1, None)
+    plain = desk.smears.picture(1, None)
     with plain.image:
         assert plain.prediction is None
         assert plain.answer_map is None
     with pytest.raises(NotFound):
-        desk.picture(99, None)
+        desk.smears.picture(99, None)
 
 
 def test_a_stop_event_ends_following_at_once(
     desk: Desk, worker: Any, add_smears: Any, study: Any
 ) -> None:
-    job = desk.submit(add_smears(study, 3))
+    job = desk.queue.submit(add_smears(study, 3))
     stop = threading.Event()
     stop.set()
-    assert all(event.kind == "state" for event in desk.follow(job.id, stop))
+    assert all(event.kind == "state" for event in desk.results.follow(job.id, stop))

@@ -8,15 +8,10 @@ from marrow.catalogue.predictions import ResultRow
 from marrow.catalogue.smears import SmearRow
 from marrow.records import Answer, HeadAnswer, Job, Prediction, Smear, WorkerRecord
 from marrow.schemes import AA_MDS_AML
-from napari_marrow.lines import (
-    case_columns,
-    case_line,
-    job_line,
-    result_columns,
-    result_line,
-    smear_words,
-    worker_words,
-)
+from napari_marrow.lines.cases import case_columns, case_line
+from napari_marrow.lines.jobs import job_line, worker_words
+from napari_marrow.lines.results import result_columns, result_line
+from napari_marrow.lines.smear import smear_words
 
 SMEAR = Smear(
     id=148,

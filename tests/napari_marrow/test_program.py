@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 def test_the_picture_shows_the_first_answer_with_its_heatmap_and_the_table(
     desk: Desk, worker: Any, fields: Path, tmp_path: Path
 ) -> None:
-    desk.add_smears([fields], lambda _done, _total: None)
-    desk.submit(range(1, 21))
+    desk.cases.add([fields], lambda _done, _total: None)
+    desk.queue.submit(range(1, 21))
     worker.work_off()
     target = tmp_path / "viewer.png"
     command = [sys.executable, "-m", "marrow", "--home", str(desk.home)]

@@ -88,10 +88,10 @@ def test_no_slot_holds_the_gui_up_while_results_stream_in(
     viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right")
     desktop = dock.desktop
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=30_000)
-    desktop.workbench.show_results()
+    desktop.workbench.bring(desktop.results)
     desktop.workbench.open()
-    desktop.queue.submit(ids)
-    table = desktop.workbench.results.model
+    desktop.queue.controller.submit(ids)
+    table = desktop.results.tab.model
     qtbot.waitUntil(lambda: desktop.session.unfinished == (1,), timeout=30_000)
     record.clear()
     # A full garbage collection walks over all that pytest and napari have made (0.2 s were
@@ -132,10 +132,10 @@ def test_the_table_shows_rows_before_the_job_is_over(
     viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right")
     desktop = dock.desktop
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=30_000)
-    desktop.queue.submit(ids)
+    desktop.queue.controller.submit(ids)
     qtbot.waitUntil(lambda: desktop.session.unfinished == (1,), timeout=30_000)
     worker.work_off(1)
-    table = desktop.workbench.results.model
+    table = desktop.results.tab.model
     qtbot.waitUntil(lambda: table.rowCount() == 16, timeout=30_000)
     assert desktop.session.unfinished == (1,)
     viewer.close()

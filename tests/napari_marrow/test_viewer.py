@@ -59,7 +59,7 @@ def test_from_a_folder_to_the_heatmap_and_a_job_that_outlives_the_viewer(
 ) -> None:
     viewer, dock = open_viewer()
     desktop = dock.desktop
-    page, workbench = desktop.page, desktop.workbench
+    page, workbench = desktop.cases.page, desktop.workbench
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
 
     drop(dock, fields)
@@ -71,11 +71,11 @@ def test_from_a_folder_to_the_heatmap_and_a_job_that_outlives_the_viewer(
     qtbot.waitUntil(lambda: desktop.session.unfinished == (1,), timeout=WAIT_MS)
     assert workbench.isVisible()
     worker.start()
-    qtbot.waitUntil(lambda: workbench.results.model.rowCount() == 20, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: desktop.results.tab.model.rowCount() == 20, timeout=WAIT_MS)
     worker.stop()
 
-    line = workbench.results.model.line(0)
-    workbench.results.table.opened.emit(0)
+    line = desktop.results.tab.model.line(0)
+    desktop.results.tab.table.opened.emit(0)
     qtbot.waitUntil(lambda: desktop.session.evidence is not None, timeout=WAIT_MS)
     assert desktop.session.smear_id == line.smear_id
     assert desktop.session.evidence.class_name == line.calls["diagnosis"]
@@ -95,9 +95,10 @@ def test_from_a_folder_to_the_heatmap_and_a_job_that_outlives_the_viewer(
     page.list.table.selectAll()
     second = second_model(study)
     desktop.background.tell(
-        lambda: desktop.session.desk._client.submit(range(1, 21), second.id), lambda _job: None
+        lambda: desktop.session.desk.queue._client.submit(range(1, 21), second.id),
+        lambda _job: None,
     )
-    qtbot.waitUntil(lambda: 2 in jobs_listed(workbench), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: 2 in jobs_listed(desktop), timeout=WAIT_MS)
     worker.model = second
     worker.work_off(1)
     end(viewer, qtbot)
@@ -107,12 +108,12 @@ def test_from_a_folder_to_the_heatmap_and_a_job_that_outlives_the_viewer(
     desktop = dock.desktop
     qtbot.waitUntil(lambda: desktop.session.unfinished == (2,), timeout=WAIT_MS)
     desktop.workbench.open()
-    desktop.queue.show_results(2)
+    desktop.queue.controller.show_results(2)
     worker.start()
-    qtbot.waitUntil(lambda: desktop.workbench.results.model.rowCount() == 20, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: desktop.results.tab.model.rowCount() == 20, timeout=WAIT_MS)
     qtbot.waitUntil(lambda: desktop.session.unfinished == (), timeout=WAIT_MS)
     worker.stop()
-    state = {row.job_id: row.cells[2] for row in desktop.workbench.queue.model.lines()}
+    state = {row.job_id: row.cells[2] for row in desktop.queue.tab.model.lines()}
     assert state == {1: "done", 2: "done"}
     end(viewer, qtbot)
 
@@ -121,11 +122,11 @@ def test_a_label_and_a_region_are_stored_and_shown_again(
     open_viewer: Any, qtbot: Any, study: Study, fields: Path
 ) -> None:
     viewer, dock = open_viewer()
-    desktop, page = dock.desktop, dock.desktop.page
+    desktop, page = dock.desktop, dock.desktop.cases.page
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
-    desktop.study_bar._reader.setText("Dr A")
-    desktop.study_bar._reader.editingFinished.emit()
-    desktop.cases.add_smears([fields])
+    desktop.study.bar._reader.setText("Dr A")
+    desktop.study.bar._reader.editingFinished.emit()
+    desktop.cases.controller.add_smears([fields])
     qtbot.waitUntil(lambda: page.list.model.rowCount() == 20, timeout=WAIT_MS)
 
     page.list.table.selectRow(19)  # has no label and no pixel size
@@ -175,9 +176,9 @@ def test_the_dock_and_the_workbench_open_from_the_menus_once(
     open_workbench(viewer)
     assert list(viewer.window.dock_widgets) == [DOCK_NAME]
     # without a study the page asks for one and nothing is an error
-    qtbot.waitUntil(lambda: dock.desktop.start_page.isVisible(), timeout=WAIT_MS)
-    assert "no study" in dock.desktop.start_page._words.text()
-    dock.desktop.start_page.create_button.click()
+    qtbot.waitUntil(lambda: dock.desktop.study.start_page.isVisible(), timeout=WAIT_MS)
+    assert "no study" in dock.desktop.study.start_page._words.text()
+    dock.desktop.study.start_page.create_button.click()
     qtbot.waitUntil(lambda: dock.desktop.is_listed, timeout=WAIT_MS)
     assert (tmp_path / "none" / "catalogue.sqlite").exists()
     viewer.theme = "light"
@@ -210,8 +211,8 @@ def save_picture(dock: CasesDock, target: Path) -> None:
     assert target.stat().st_size > 50_000
 
 
-def jobs_listed(workbench: Any) -> list[int]:
-    return [line.job_id for line in workbench.queue.model.lines()]
+def jobs_listed(desktop: Any) -> list[int]:
+    return [line.job_id for line in desktop.queue.tab.model.lines()]
 
 
 def second_model(study: Study) -> Any:

@@ -58,7 +58,7 @@ def test_twenty_smears_are_answered_and_a_second_job_outlives_the_viewer(
 
     viewer = make_napari_viewer(show=True)
     desktop = cases_dock(viewer, home).desktop
-    page, results = desktop.page, desktop.workbench.results
+    page, results = desktop.cases.page, desktop.results.tab
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
     assert page.list.model.rowCount() == 20
     page.list.table.selectAll()
@@ -70,7 +70,7 @@ def test_twenty_smears_are_answered_and_a_second_job_outlives_the_viewer(
     assert viewer.layers[HEATMAP_LAYER].visible
     assert max(viewer.layers[HEATMAP_LAYER].data.shape) <= 16  # as the network made it
 
-    desktop.cases.add_smears([second])
+    desktop.cases.controller.add_smears([second])
     qtbot.waitUntil(lambda: page.list.model.rowCount() == 40, timeout=WAIT_MS)
     page.queue_all.click()
     qtbot.waitUntil(lambda: desktop.session.result_job == 3, timeout=WAIT_MS)
@@ -80,11 +80,11 @@ def test_twenty_smears_are_answered_and_a_second_job_outlives_the_viewer(
     viewer = make_napari_viewer(show=True)
     desktop = cases_dock(viewer, home).desktop
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
-    desktop.queue.show_results(3)
-    results = desktop.workbench.results
+    desktop.queue.controller.show_results(3)
+    results = desktop.results.tab
     qtbot.waitUntil(lambda: results.model.rowCount() == 40, timeout=WAIT_MS)
     desktop.workbench.open()
-    queue = desktop.workbench.queue.model
+    queue = desktop.queue.tab.model
     qtbot.waitUntil(
         lambda: queue.rowCount() == 3 and queue.line(0).cells[2] == "done", timeout=WAIT_MS
     )

@@ -16,25 +16,20 @@ from qtpy.QtWidgets import QComboBox
 from marrow.errors import NotFound
 from marrow.schemes import AA_MDS_AML, Scheme
 from napari_marrow._qt.background import QtBackground
-from napari_marrow._qt.case_list import CaseList
-from napari_marrow._qt.describe_bar import DescribeBar
+from napari_marrow._qt.cases.case_list import CaseList
+from napari_marrow._qt.cases.describe_bar import DescribeBar
+from napari_marrow._qt.cases.label_bar import LabelBar
+from napari_marrow._qt.cases.region_bar import RegionBar
 from napari_marrow._qt.evidence_bar import EvidenceBar
-from napari_marrow._qt.label_bar import LabelBar
 from napari_marrow._qt.lines_model import LinesModel
-from napari_marrow._qt.queue_tab import QueueTab
-from napari_marrow._qt.region_bar import RegionBar
-from napari_marrow._qt.results_tab import ResultsTab
-from napari_marrow._qt.start_page import StartPage
+from napari_marrow._qt.queue.tab import QueueTab
+from napari_marrow._qt.results.tab import ResultsTab
+from napari_marrow._qt.study.start_page import StartPage
 from napari_marrow._qt.ticker import Ticker
-from napari_marrow.lines import (
-    CaseLine,
-    Column,
-    JobLine,
-    ResultLine,
-    WorkerWords,
-    case_columns,
-    result_columns,
-)
+from napari_marrow.lines.cases import CaseLine, case_columns
+from napari_marrow.lines.column import Column
+from napari_marrow.lines.jobs import JobLine, WorkerWords
+from napari_marrow.lines.results import ResultLine, result_columns
 from napari_marrow.session import Evidence
 
 pytestmark = pytest.mark.viewer

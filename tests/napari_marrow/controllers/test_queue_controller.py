@@ -102,7 +102,7 @@ def test_cancels_and_retries(
 def test_a_job_from_before_is_found_when_the_study_is_opened(
     background: Any, view: Any, desk: Desk, worker: Any, add_smears: Any, study: Any
 ) -> None:
-    desk.submit(add_smears(study, 2))
+    desk.queue.submit(add_smears(study, 2))
     session = Session()
     controller = QueueController(session, background, view)
     session.desk = desk

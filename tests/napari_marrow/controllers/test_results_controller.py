@@ -20,7 +20,7 @@ from napari_marrow.controllers.results import (
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.follower import Arrived, FollowFailed, JobEnded
-from napari_marrow.lines import ResultLine
+from napari_marrow.lines.results import ResultLine
 from napari_marrow.session import Session
 
 
@@ -108,7 +108,7 @@ def controller(
 
 
 def lines_of(desk: Desk, job_id: int) -> list[ResultLine]:
-    return [*desk.lines_of_piece(job_id, 0), *desk.lines_of_piece(job_id, 1)]
+    return [*desk.results.lines_of_piece(job_id, 0), *desk.results.lines_of_piece(job_id, 1)]
 
 
 def test_a_view_protocol_is_what_the_table_is(table: Table) -> None:
@@ -127,7 +127,7 @@ def test_rows_arrive_in_batches_the_newest_on_top(
     study: Any,
 ) -> None:
     ids = add_smears(study, 20)
-    job = desk.submit(ids)
+    job = desk.queue.submit(ids)
     session.unfinished = (job.id,)
     assert fed.asked == [job.id]
     session.result_job = job.id
@@ -196,7 +196,7 @@ def test_a_sorted_table_is_read_again_from_time_to_time(
 ) -> None:
     ids = add_smears(study, 3)
     controller.set_sort(Sort(column="smear"))
-    job = desk.submit(ids)
+    job = desk.queue.submit(ids)
     worker.work_off()
     fed.news.extend(Arrived(job.id, line) for line in lines_of(desk, job.id))
     for _ in range(TICKS_PER_RELOAD):
@@ -217,7 +217,7 @@ def test_the_end_of_a_job_brings_what_came_by_no_event(
 ) -> None:
     ids = add_smears(study, 3)
     worker.unreadable = {ids[1]}
-    job = desk.submit(ids)
+    job = desk.queue.submit(ids)
     session.result_job = job.id
     worker.work_off()
     fed.news.append(JobEnded(job.id))
@@ -235,8 +235,8 @@ def test_filters_by_call_and_probability_and_keeps_the_job(
     add_smears: Any,
     study: Any,
 ) -> None:
-    job = desk.submit(add_smears(study, 20))
-    desk.submit(add_smears(study, 4))
+    job = desk.queue.submit(add_smears(study, 20))
+    desk.queue.submit(add_smears(study, 4))
     worker.work_off()
     session.result_job = job.id
     every = list(table.lines)
@@ -260,7 +260,7 @@ def test_a_long_table_is_read_page_by_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(results, "PAGE", 8)
-    desk.submit(add_smears(study, 20))
+    desk.queue.submit(add_smears(study, 20))
     worker.work_off()
     controller.set_sort(Sort(column="p:diagnosis:AML", descending=True))
     assert table.count == (8, 20, None)
@@ -295,5 +295,5 @@ def test_a_broken_follower_is_told_and_another_study_stops_it(
     fed.news.append(FollowFailed(1, "the database failed"))
     controller.tick()
     assert table.told == ["Job 1 is no longer followed: the database failed"]
-    session.desk = Desk(desk._study, desk._client)
+    session.desk = Desk(desk._study, desk.queue._client)
     assert fed.is_stopped

@@ -35,10 +35,10 @@ def controller(session: Session, background: Any, canvas: Any) -> SmearControlle
 @pytest.fixture
 def predicted(desk: Desk, worker: Any, fields: Path) -> list[int]:
     """Prediction ids of the smears 1 to 3."""
-    desk.add_smears([fields], lambda _done, _total: None)
-    desk.submit([1, 2, 3])
+    desk.cases.add([fields], lambda _done, _total: None)
+    desk.queue.submit([1, 2, 3])
     worker.work_off()
-    return [desk.lines_of_piece(1, 0)[k].prediction_id or 0 for k in range(3)]
+    return [desk.results.lines_of_piece(1, 0)[k].prediction_id or 0 for k in range(3)]
 
 
 def drawn(canvas: Any) -> Any:
@@ -135,7 +135,7 @@ def test_a_picture_of_another_study_is_not_shown(
     held: list[Any] = []
     background.ask = lambda _topic, question, then, **_options: held.append((question(), then))
     controller.open(1)
-    session.desk = Desk(desk._study, desk._client)
+    session.desk = Desk(desk._study, desk.queue._client)
     picture, then = held[0]
     then(picture)
     canvas.show.assert_not_called()

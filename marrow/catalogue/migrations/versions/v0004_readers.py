@@ -19,7 +19,7 @@ UPDATE prediction SET worklist = top_p + CASE
 
 def upgrade() -> None:
     # ADD COLUMN is one of the few things that SQLite alters in place.
-    adjudicated = sa.Column(
+    adjudicated: sa.Column[bool] = sa.Column(
         "is_adjudicated", sa.Boolean(), nullable=False, server_default=sa.false()
     )
     op.add_column("label", adjudicated)
@@ -51,7 +51,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_stopped_run_job_id")),
         sa.PrimaryKeyConstraint("job_id", "run", name=op.f("pk_stopped_run")),
     )
-    worklist = sa.Column("worklist", sa.Double(), nullable=False, server_default=sa.text("0"))
+    worklist: sa.Column[float] = sa.Column(
+        "worklist", sa.Double(), nullable=False, server_default=sa.text("0")
+    )
     op.add_column("prediction", worklist)
     op.execute(_WORKLIST)
     carried = [f"call_{head}" for head in range(6)]

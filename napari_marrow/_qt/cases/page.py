@@ -18,13 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from marrow.schemes import Head
-from napari_marrow._qt.case_list import CaseList
-from napari_marrow._qt.describe_bar import DescribeBar
+from napari_marrow._qt.cases.case_list import CaseList
+from napari_marrow._qt.cases.describe_bar import DescribeBar
+from napari_marrow._qt.cases.label_bar import LabelBar
+from napari_marrow._qt.cases.region_bar import RegionBar
 from napari_marrow._qt.evidence_bar import EvidenceBar
-from napari_marrow._qt.label_bar import LabelBar
 from napari_marrow._qt.notices import tell
-from napari_marrow._qt.region_bar import RegionBar
-from napari_marrow.lines import CaseLine, Column
+from napari_marrow.lines.cases import CaseLine
+from napari_marrow.lines.column import Column
 from napari_marrow.reader import SUFFIXES
 
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_marrow._qt.lines_model import LinesModel
 from napari_marrow._qt.lines_table import LinesTable
 from napari_marrow._qt.notices import tell
-from napari_marrow.lines import JOB_COLUMNS, JobLine, WorkerWords
+from napari_marrow.lines.jobs import JOB_COLUMNS, JobLine, WorkerWords
 
 _PROGRESS = 3
 """Column that is painted as a bar."""

@@ -17,12 +17,13 @@ from qtpy.QtWidgets import (
 )
 
 from marrow.schemes import Scheme
-from napari_marrow._qt.case_list import TYPING_PAUSE_MS
+from napari_marrow._qt.cases.case_list import TYPING_PAUSE_MS
 from napari_marrow._qt.evidence_bar import EvidenceBar
 from napari_marrow._qt.lines_model import LinesModel
 from napari_marrow._qt.lines_table import LinesTable
 from napari_marrow._qt.notices import tell
-from napari_marrow.lines import Column, ResultLine
+from napari_marrow.lines.column import Column
+from napari_marrow.lines.results import ResultLine
 
 
 class ResultsTab(QWidget):

@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
 from marrow.schemes import Head
 from napari_marrow._qt.lines_model import LinesModel
 from napari_marrow._qt.lines_table import LinesTable
-from napari_marrow.lines import CaseLine, Column
+from napari_marrow.lines.cases import CaseLine
+from napari_marrow.lines.column import Column
 
 TYPING_PAUSE_MS = 250
 """A search begins when the typing pauses."""

@@ -1,0 +1,1 @@
+"""The page that asks for a study, and the line that names the open one."""
