@@ -2,7 +2,8 @@
 
 A crash of the graphics driver ends the process that has it, so every file of viewer tests gets
 a process of its own, under a virtual display where there is no real one. Without any display
-they are left out with a line that says so, or fail where MARROW_TEST_VIEWER=required.
+they are left out with a line that says so, or fail where MARROW_TEST_VIEWER=required. They run
+with PyQt6; with PySide6 those that start no real worker run once more.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 TESTS = Path(__file__).parent
 SCREEN = "-screen 0 1600x1000x24"
+BINDINGS = {"pyqt6": "viewer", "pyside6": "viewer and not slow"}
+"""Of each Qt binding the tests that it runs."""
 NO_TESTS = 5
 """pytest's exit code when nothing was collected."""
 
@@ -31,12 +35,10 @@ def main() -> int:
     if display is None:
         print("viewer tests left out: there is no display and no xvfb-run (apt install xvfb)")
         return 1 if failed or os.environ.get("MARROW_TEST_VIEWER") == "required" else 0
-    for path in sorted(TESTS.glob("napari_marrow/test_*.py")):
-        if "mark.viewer" not in path.read_text(encoding="utf-8"):
-            continue
-        print(f"\n{path.name}, in a process of its own", flush=True)
-        if _run([*display, *pytest, "-m", "viewer", str(path)]) not in {0, NO_TESTS}:
-            failed.append(path.name)
+    for path, (binding, chosen) in product(_viewer_files(), BINDINGS.items()):
+        print(f"\n{path.name} with {binding}, in a process of its own", flush=True)
+        if _run([*display, *pytest, "-m", chosen, str(path)], binding) not in {0, NO_TESTS}:
+            failed.append(f"{path.name} with {binding}")
     print(f"\nfailed: {', '.join(failed)}" if failed else "\nall parts passed")
     return 1 if failed else 0
 
@@ -49,8 +51,14 @@ def _display() -> list[str] | None:
     return None if xvfb is None else [xvfb, "-a", "-s", SCREEN]
 
 
-def _run(command: list[str]) -> int:
-    return subprocess.run(command, check=False, cwd=TESTS.parent).returncode
+def _viewer_files() -> list[Path]:
+    files = sorted(TESTS.glob("napari_marrow/**/test_*.py"))
+    return [path for path in files if "mark.viewer" in path.read_text(encoding="utf-8")]
+
+
+def _run(command: list[str], binding: str = "pyqt6") -> int:
+    environment = {**os.environ, "QT_API": binding}
+    return subprocess.run(command, check=False, cwd=TESTS.parent, env=environment).returncode
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 from marrow.client import Client
 from marrow.study import Study
 from napari_marrow._qt.desktop import Desktop
+from napari_marrow.preferences import read_preferences
 
 if TYPE_CHECKING:
     import napari
@@ -27,7 +28,7 @@ class CasesDock(QWidget):
     ----------
     napari_viewer : napari.Viewer
     home : Path, optional
-        The study to open; None: of the settings.
+        The study to open; None: of the preferences, else of the settings.
     make_client : callable
         From a study to its client.
     """
@@ -40,7 +41,8 @@ class CasesDock(QWidget):
     ) -> None:
         super().__init__()
         self._stack = QStackedWidget()
-        self.desktop = Desktop(napari_viewer, self._show_page, make_client)
+        preferences = read_preferences()
+        self.desktop = Desktop(napari_viewer, self._show_page, make_client, preferences)
         opened = QWidget()
         column = QVBoxLayout(opened)
         column.setContentsMargins(0, 0, 0, 0)
@@ -57,7 +59,7 @@ class CasesDock(QWidget):
         self.setAcceptDrops(True)
         # Not a method of this widget, which is gone by then.
         self.destroyed.connect(self.desktop.close)
-        self.desktop.start(home)
+        self.desktop.start(home or preferences.home)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """320 px wide: the canvas stays big."""

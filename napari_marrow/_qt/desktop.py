@@ -13,6 +13,7 @@ from marrow.client import Client
 from marrow.study import Study
 from napari_marrow._qt.background import QtBackground
 from napari_marrow._qt.cases.panel import CasesPanel
+from napari_marrow._qt.doctor.panel import DoctorPanel
 from napari_marrow._qt.notices import tell_error
 from napari_marrow._qt.panel import Panel
 from napari_marrow._qt.queue.panel import QueuePanel
@@ -23,6 +24,7 @@ from napari_marrow._qt.workbench import Workbench
 from napari_marrow.canvas import SmearCanvas
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
+from napari_marrow.preferences import Preferences
 from napari_marrow.session import Session
 
 
@@ -36,6 +38,7 @@ class Desktop:
         Called with True when a study is open, with False when one is asked for.
     make_client : callable
         From a study to its client.
+    preferences : Preferences
     """
 
     def __init__(
@@ -43,20 +46,23 @@ class Desktop:
         viewer: Any,
         show_page: Callable[[bool], None],
         make_client: Callable[[Study], Client] = Client,
+        preferences: Preferences = Preferences(),  # noqa: B008 -- frozen
     ) -> None:
         self._viewer = viewer
-        self.session = Session()
+        self.session = Session(opacity=preferences.opacity)
         self.background = QtBackground(tell_error)
         self.canvas = SmearCanvas(viewer)
         session, background = self.session, self.background
         self.smear = SmearController(session, background, self.canvas)
-        self.study = StudyPanel(session, background, show_page, make_client)
+        self.study = StudyPanel(session, background, show_page, make_client, preferences.reader)
+        self.doctor = DoctorPanel(session, background)
         self.cases = CasesPanel(session, background, self.canvas, self.smear)
         self.queue = QueuePanel(session, background)
         self.results = ResultsPanel(session, background, self.smear)
         self._tabs: tuple[Panel, ...] = (self.queue, self.results)
         self.workbench = Workbench(self._tabs)
-        self.ticker = Ticker([self.cases.tick, *(panel.tick for panel in self._tabs)])
+        ticks = (self.study.tick, self.cases.tick, *(panel.tick for panel in self._tabs))
+        self.ticker = Ticker(ticks)
         self._wire_panels()
         viewer.events.theme.connect(self._on_theme)
         self._on_theme()
@@ -82,12 +88,15 @@ class Desktop:
         self._viewer.events.theme.disconnect(self._on_theme)
         with suppress(RuntimeError):  # at the end of the program Qt may have deleted them before
             self.ticker.stop()
-            self.workbench.close()
-            self.workbench.deleteLater()
+            for window in (self.workbench, self.doctor.page):
+                window.close()
+                window.deleteLater()
 
     def _wire_panels(self) -> None:
         """What one panel asks of another."""
         self.session.events.desk.connect(self._on_desk)
+        self.study.start_page.doctor_wanted.connect(self.doctor.open)
+        self.workbench.doctor_wanted.connect(self.doctor.open)
         self.cases.page.queue_wanted.connect(self._on_queue_wanted)
         self.cases.page.workbench_wanted.connect(self.workbench.open)
         self.queue.tab.results_wanted.connect(lambda _job: self.workbench.bring(self.results))
@@ -105,4 +114,5 @@ class Desktop:
         self.workbench.open()
 
     def _on_theme(self, _event: object = None) -> None:
-        self.workbench.setStyleSheet(get_stylesheet(self._viewer.theme))
+        for window in (self.workbench, self.doctor.page):
+            window.setStyleSheet(get_stylesheet(self._viewer.theme))

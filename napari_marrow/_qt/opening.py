@@ -25,3 +25,8 @@ def cases_dock(viewer: napari.Viewer, home: Path | None = None) -> CasesDock:
 def open_workbench(viewer: napari.Viewer) -> None:
     """Show the workbench: the queue and the results."""
     cases_dock(viewer).desktop.workbench.open()
+
+
+def open_doctor(viewer: napari.Viewer) -> None:
+    """Look at the installation, the study and the queue."""
+    cases_dock(viewer).desktop.doctor.open()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_marrow._qt.panel import Panel
 
@@ -20,7 +21,13 @@ class Workbench(QWidget):
     ----------
     panels : sequence of Panel
         From the left.
+
+    Signals
+    -------
+    doctor_wanted()
     """
+
+    doctor_wanted = Signal()
 
     def __init__(self, panels: Sequence[Panel]) -> None:
         super().__init__()
@@ -30,6 +37,10 @@ class Workbench(QWidget):
         self.tabs = QTabWidget()
         for panel in panels:
             self.tabs.addTab(panel.tab, panel.title)
+        doctor = QPushButton("Doctor…")
+        doctor.setToolTip("Look at the installation, the study and the queue, with remedies")
+        doctor.clicked.connect(self.doctor_wanted)
+        self.tabs.setCornerWidget(doctor)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addWidget(self.tabs)

@@ -14,6 +14,7 @@ from marrow.settings import Settings
 from marrow.study import Study
 from napari_marrow.background import Background
 from napari_marrow.desk import Desk
+from napari_marrow.desks.sample import make_sample_study
 from napari_marrow.session import Session
 
 
@@ -25,6 +26,9 @@ class StudyView(Protocol):
 
     def show_study(self, home: Path, scheme: Scheme, reader: str) -> None:
         """Name the open study."""
+
+    def set_progress(self, done: int, total: int) -> None:
+        """Show how far drawing the sample smears has come; total 0: none are being drawn."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class StudyController:
         From a home, None for the default one, to its settings.
     make_client : callable
         From a study to its client.
+    reader : str
+        Under which name labels are stored at first; empty: of the settings.
     """
 
     def __init__(
@@ -54,12 +60,15 @@ class StudyController:
         view: StudyView,
         read_settings: Callable[[Path | None], Settings] = Settings.read,
         make_client: Callable[[Study], Client] = Client,
+        reader: str = "",
     ) -> None:
         self._session = session
         self._background = background
         self._view = view
         self._read_settings = read_settings
         self._make_client = make_client
+        self._reader = reader
+        self._progress = self._shown_progress = (0, 0)
 
     def start(self, home: Path | None = None) -> None:
         """Open the study of this home (None: of the settings) if there is one; else ask."""
@@ -82,6 +91,26 @@ class StudyController:
 
         self._background.ask("study", make, self._on_opened)
 
+    def create_sample(self, home: Path) -> None:
+        """Make a study of synthetic smears in this folder, for a first look."""
+
+        def on_progress(done: int, total: int) -> None:
+            self._progress = (done, total)  # read by tick() on the main thread
+
+        def make() -> Desk:
+            settings = self._read_settings(home)
+            return Desk(*make_sample_study(settings, self._make_client, on_progress))
+
+        self._background.ask(
+            "study", make, self._on_opened, lane="files", failed=self._on_sample_ended
+        )
+
+    def tick(self) -> None:
+        """Show how far the sample smears are; called a few times a second."""
+        if self._progress != self._shown_progress:
+            self._shown_progress = self._progress
+            self._view.set_progress(*self._progress)
+
     def leave(self) -> None:
         """Go back to the page that asks for a study; the open one stays until then."""
         desk = self._session.desk
@@ -92,6 +121,10 @@ class StudyController:
         """Under which name labels are stored from now on; an empty one changes nothing."""
         if name.strip():
             self._session.reader = name.strip()
+
+    def _on_sample_ended(self) -> None:
+        self._progress = (0, 0)
+        self.tick()
 
     def _find(self, home: Path | None) -> Desk | _Missing:
         settings = self._read_settings(home)
@@ -107,6 +140,7 @@ class StudyController:
             self._view.show_start(found.home, found.reason)
 
     def _on_opened(self, desk: Desk) -> None:
+        self._on_sample_ended()
         earlier = self._session.desk
         self._session.smear_id = None
         self._session.prediction_id = None
@@ -114,8 +148,8 @@ class StudyController:
         self._session.seen = frozenset()
         self._session.unfinished = ()
         self._session.result_job = None
-        self._session.reader = desk.reader
+        self._session.reader = self._reader or desk.reader
         self._session.desk = desk
-        self._view.show_study(desk.home, desk.scheme, desk.reader)
+        self._view.show_study(desk.home, desk.scheme, self._session.reader)
         if earlier is not None:
             self._background.tell(earlier.close, lambda _answer: None)

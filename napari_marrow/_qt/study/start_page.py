@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -28,10 +29,15 @@ class StartPage(QWidget):
         Folder, a Path.
     create_wanted(object, object)
         Folder, and the scheme's file or None for AA / MDS / AML.
+    sample_wanted(object)
+        Folder of a new study with synthetic smears.
+    doctor_wanted()
     """
 
     open_wanted = Signal(object)
     create_wanted = Signal(object, object)
+    sample_wanted = Signal(object)
+    doctor_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +57,17 @@ class StartPage(QWidget):
         self.open_button.clicked.connect(self._on_open_clicked)
         self.create_button = QPushButton("Create")
         self.create_button.clicked.connect(self._on_create_clicked)
+        self.sample_button = QPushButton("Try it with sample smears")
+        self.sample_button.setToolTip(
+            "A new study in this folder with 48 synthetic smears, some of them to be labelled"
+        )
+        self.sample_button.clicked.connect(self._on_sample_clicked)
+        self.doctor_button = QPushButton("Doctor…")
+        self.doctor_button.setToolTip("Look at the installation: what is missing, and the remedy")
+        self.doctor_button.clicked.connect(self.doctor_wanted)
+        self.progress = QProgressBar()
+        self.progress.setFormat("drawing sample smears, %v of %m")
+        self.progress.hide()
         self._lay_out(browse)
         self._folder.textChanged.connect(self._on_folder_changed)
         self._on_folder_changed("")
@@ -71,6 +88,13 @@ class StartPage(QWidget):
         self._scheme.setItemText(1, _FROM_FILE if path is None else path.name)
         self._scheme.setCurrentIndex(0 if path is None else 1)
 
+    def set_progress(self, done: int, total: int) -> None:
+        """Show how far drawing sample smears has come; total 0: it is over."""
+        self.progress.setVisible(total > 0)
+        self.progress.setRange(0, max(total, 1))
+        self.progress.setValue(done)
+        self.sample_button.setEnabled(total == 0)
+
     def _lay_out(self, browse: QPushButton) -> None:
         folder = QHBoxLayout()
         folder.addWidget(self._folder, 1)
@@ -88,13 +112,17 @@ class StartPage(QWidget):
         column.addWidget(QLabel("Questions of a new study"))
         column.addWidget(self._scheme)
         column.addLayout(buttons)
+        column.addWidget(QLabel("No smears at hand?"))
+        column.addWidget(self.sample_button)
+        column.addWidget(self.progress)
+        column.addWidget(self.doctor_button)
         hint = QLabel("Research use only.")
         hint.setAlignment(Qt.AlignmentFlag.AlignLeft)
         column.addWidget(hint)
         column.addStretch(1)
 
     def _on_folder_changed(self, text: str) -> None:
-        for button in (self.open_button, self.create_button):
+        for button in (self.open_button, self.create_button, self.sample_button):
             button.setEnabled(bool(text.strip()))
 
     def _on_browse_clicked(self) -> None:
@@ -111,6 +139,9 @@ class StartPage(QWidget):
 
     def _on_open_clicked(self) -> None:
         self.open_wanted.emit(self.value()[0])
+
+    def _on_sample_clicked(self) -> None:
+        self.sample_wanted.emit(self.value()[0])
 
     def _on_create_clicked(self) -> None:
         self.create_wanted.emit(*self.value())
