@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari.settings import get_plugin_settings
 
 PLUGIN = "napari-marrow"
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ def read_preferences() -> Preferences:
         home=Path(home).expanduser() if home else None,
         reader=stored.study.reader.strip(),
         opacity=float(stored.heatmap.opacity),
-        night_from=stored.night.begin,
-        night_until=stored.night.end,
+        night_from=_clock(stored.night.begin, Preferences.night_from),
+        night_until=_clock(stored.night.end, Preferences.night_until),
     )
+
+
+def _clock(text: str, otherwise: str) -> str:
+    """napari stores any text; one that is no time of day counts as not set."""
+    return text.strip() if _TIME.fullmatch(text.strip()) else otherwise
