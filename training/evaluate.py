@@ -9,55 +9,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from marrow import statistics
 from marrow.schemes import Scheme
 from marrow.statistics import Interval, Metric
 from marrow.statistics.calibration import calibration_error_metric
 from training.dataset import LabelledSmear, patient_of
-from training.features import Features
-from training.network import MultiHeadNetwork
 from training.scored import Answers, ScoredRows, scored_rows
 
 BOOTSTRAP_SEED = 0
 """The same draws of patients for every model, so that two cards can be compared."""
 
 Figures = dict[str, Any]
-
-
-@torch.no_grad()
-def smear_probabilities(
-    network: MultiHeadNetwork, features: Features, smears: Sequence[int]
-) -> dict[int, dict[str, npt.NDArray[np.float64]]]:
-    """What the model says to each smear: the mean over its views.
-
-    Parameters
-    ----------
-    network : MultiHeadNetwork
-        Put into eval mode.
-    features : Features
-        n views.
-    smears : n ints
-        To which smear each view belongs.
-
-    Returns
-    -------
-    dict
-        By smear and head; smears of which no view could be read are missing.
-    """
-    network.eval()
-    device = next(network.parameters()).device
-    rows: dict[int, list[int]] = {}
-    for row, (smear, read) in enumerate(zip(smears, features.is_read.tolist(), strict=True)):
-        if read:
-            rows.setdefault(smear, []).append(row)
-    logits = network.answer(torch.nan_to_num(features.pooled).to(device))
-    views = {name: values.double().softmax(dim=1).cpu().numpy() for name, values in logits.items()}
-    return {
-        smear: {name: values[own].mean(axis=0) for name, values in views.items()}
-        for smear, own in rows.items()
-    }
 
 
 def evaluate(

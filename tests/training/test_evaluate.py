@@ -6,13 +6,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from marrow import statistics
-from training.evaluate import evaluate, smear_probabilities
-from training.features import Features
-from training.network import build_network
+from training.evaluate import evaluate
 
 
 def probabilities(smears, scheme, seed=0, skill=1.0):
@@ -136,21 +133,6 @@ def test_figures_are_json(make_smears, scheme):
     smears = make_smears([(f"p{i}", d) for i, d in enumerate(["AA", "MDS", "AML"] * 3)])
     figures = evaluate(probabilities(smears, scheme), smears, scheme, False)
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-
-
-def test_a_slide_says_the_mean_of_its_tiles(scheme):
-    network = build_network("shufflenet_v2_x0_5", scheme, 0.5, 0)
-    generator = torch.Generator().manual_seed(0)
-    pooled = torch.randn(5, network.channels, generator=generator)
-    pooled[3] = torch.nan
-    given = smear_probabilities(network, Features(pooled, {}), [4, 4, 4, 4, 9])
-    network.eval()
-    with torch.no_grad():
-        views = network.answer(pooled[:3])["diagnosis"].double().softmax(1).mean(0)
-    np.testing.assert_allclose(given[4]["diagnosis"], views.numpy(), rtol=1e-12)
-    assert set(given) == {4, 9}
-    unread = smear_probabilities(network, Features(pooled[3:4], {}), [7])
-    assert unread == {}
 
 
 @pytest.mark.slow
