@@ -6,15 +6,17 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from celery import Celery
 from sqlalchemy import select
 
-from marrow.catalogue import jobs, models, smears
+from marrow.board import Board, board_of
+from marrow.catalogue import jobs, models, smears, stops
 from marrow.catalogue.schema import worker as worker_table
+from marrow.catalogue.stops import Stopped
 from marrow.errors import NotFound
 from marrow.importing import ImportReport, import_smears
 from marrow.queue import make_app, wake
@@ -116,6 +118,25 @@ class Client:
         self.wake()
         return job
 
+    def stop_cells(self, job_id: int, cells: Collection[int] | None = None) -> Stopped:
+        """Let cells of a sweep (default: all) wait until they are resumed; see `stops`."""
+        with self.study.database.write() as connection:
+            at = self.study.database.now(connection)
+            return stops.stop_cells(connection, at, job_id, cells)
+
+    def resume_cells(self, job_id: int, cells: Collection[int] | None = None) -> Stopped:
+        """Let stopped cells (default: all) go on where they ended; see `stops`."""
+        with self.study.database.write() as connection:
+            at = self.study.database.now(connection)
+            left = stops.resume_cells(connection, at, job_id, cells)
+        self.wake()
+        return left
+
+    def board(self, job_id: int, before: Board | None = None) -> Board:
+        """How the cells and runs of a sweep stand; with `before`, only what is new is read."""
+        with self.study.database.read() as connection:
+            return board_of(connection, self.study.scheme, job_id, before)
+
     def job(self, job_id: int) -> Job:
         """A job as it is now; NotFound if there is none of that id."""
         with self.study.database.read() as connection:
@@ -181,12 +202,18 @@ class Client:
         return self._app[1]
 
     def keep_awake(self) -> bool:
-        """Start the agent of a single machine if none runs; whether it had to be started."""
+        """Start the agent of a single machine if none runs and there is work for it; whether it
+        had to be started. What a person has stopped is no work until he resumes it.
+        """
         settings = self.study.settings
-        is_needed = settings.is_single_machine and self.is_agent_gone()
-        if is_needed:
-            self._start_agent(settings.home)
-        return is_needed
+        if not (settings.is_single_machine and self.is_agent_gone() and self._is_work_left()):
+            return False
+        self._start_agent(settings.home)
+        return True
+
+    def _is_work_left(self) -> bool:
+        with self.study.database.read() as connection:
+            return stops.any_work(connection)
 
     def is_agent_gone(self) -> bool:
         """Whether no agent of this home runs."""
@@ -195,7 +222,7 @@ class Client:
     def wake_if_waiting(self) -> bool:
         """Start the agent when work is left from an earlier day; whether there is any."""
         with self.study.database.read() as connection:
-            is_waiting = jobs.any_unfinished(connection)
+            is_waiting = stops.any_work(connection)
         if is_waiting:
             self.wake()
         return is_waiting

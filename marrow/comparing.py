@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection
 
 from marrow.catalogue import labels, models, smears
 from marrow.catalogue.cohorts import CohortSmear, patient_of
+from marrow.catalogue.sight import hidden_smears
 from marrow.paired import HeadComparison, PairedRows, compare_head
 from marrow.records import ModelRecord, Record
 from marrow.schemes import Head, Scheme
 
 Answers = Mapping[int, Mapping[str, tuple[float, ...]]]
+
+
+class Paired(NamedTuple):
+    """The smears that both models were scored on and that neither was trained on."""
+
+    smears: list[CohortSmear]
+    said: tuple[Answers, Answers]
+    """What champion and challenger say, by smear and head."""
+    sides: dict[str, int]
+    """How many smears are of each side."""
+    trained_on: int
+    """Patients of these sides that were left out because one of the two was trained on them."""
+
+    @property
+    def blind(self) -> list[CohortSmear]:
+        """Those whose labels were given before a prediction was seen: these decide."""
+        return [one for one in self.smears if one.is_blind]
 
 
 class Change(Record):
@@ -45,6 +64,9 @@ class Comparison(Record):
     all: tuple[HeadComparison, ...] | None
     """By all labels, where that makes a difference."""
     changes: tuple[Change, ...]
+    """Of smears that are open."""
+    hidden: int = 0
+    """Smears whose call changes and which blind reading hides."""
 
     def primary(self, scheme: Scheme) -> HeadComparison:
         """What decides: the scheme's primary head, by blind labels."""
@@ -59,6 +81,30 @@ def compare(
     The newest scoring of each side counts. AUC of a two-class head in the unit patient: paired
     DeLong; else, and for balanced accuracy, the patient bootstrap on shared draws.
     """
+    found = pair(connection, scheme, champion, challenger)
+    changes = _changes(scheme, found.smears, *found.said)
+    hidden = hidden_smears(connection, scheme, [one.smear_id for one in changes])
+    by_blind, by_all = (
+        tuple(compare_head(head, paired_rows(head, scheme, these, found)) for head in scheme.heads)
+        for these in (found.blind, found.smears)
+    )
+    return Comparison(
+        champion=champion.id,
+        challenger=challenger.id,
+        sides=found.sides,
+        patients=len({patient_of(one.smear) for one in found.smears}),
+        trained_on=found.trained_on,
+        blind=by_blind,
+        all=None if by_all == by_blind else by_all,
+        changes=tuple(one for one in changes if one.smear_id not in hidden),
+        hidden=len(hidden),
+    )
+
+
+def pair(
+    connection: Connection, scheme: Scheme, champion: ModelRecord, challenger: ModelRecord
+) -> Paired:
+    """What both models say of the test side and of sites that neither was trained on."""
     before, after = _scored(connection, champion), _scored(connection, challenger)
     side_of = {
         smear_id: side
@@ -66,31 +112,25 @@ def compare(
         for smear_id in before[side].keys() & after[side].keys()
     }
     seen = models.trained_on(champion) | models.trained_on(challenger)
-    found = _truth(connection, scheme, sorted(side_of))
-    own = [one for one in found if patient_of(one.smear) not in seen]
-    left = {patient_of(one.smear) for one in found} & seen
-    said = [
+    known = _truth(connection, scheme, sorted(side_of))
+    own = [one for one in known if patient_of(one.smear) not in seen]
+    left = {patient_of(one.smear) for one in known} & seen
+    first, second = (
         {one.smear.id: scored[side_of[one.smear.id]][one.smear.id] for one in own}
         for scored in (before, after)
-    ]
-    blind = [one for one in own if one.is_blind]
-    by_blind, by_all = (
-        tuple(
-            compare_head(head, _rows(head, scheme, these, said[0], said[1]))
-            for head in scheme.heads
-        )
-        for these in (blind, own)
     )
-    return Comparison(
-        champion=champion.id,
-        challenger=challenger.id,
-        sides=dict(Counter(side_of[one.smear.id] for one in own)),
-        patients=len({patient_of(one.smear) for one in own}),
-        trained_on=len(left),
-        blind=by_blind,
-        all=None if by_all == by_blind else by_all,
-        changes=tuple(_changes(scheme, own, said[0], said[1])),
-    )
+    sides = dict(Counter(side_of[one.smear.id] for one in own))
+    return Paired(own, (first, second), sides, len(left))
+
+
+def without_hidden(
+    connection: Connection, scheme: Scheme, stored: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A comparison as it was stored with a promotion, without the changes that are hidden now."""
+    changes = stored.get("changes", ())
+    hidden = hidden_smears(connection, scheme, [one["smear_id"] for one in changes])
+    open_ones = [one for one in changes if one["smear_id"] not in hidden]
+    return {**stored, "changes": open_ones} if hidden else dict(stored)
 
 
 def _scored(connection: Connection, one: ModelRecord) -> dict[str, Answers]:
@@ -112,10 +152,13 @@ def _truth(connection: Connection, scheme: Scheme, ids: Sequence[int]) -> list[C
     ]
 
 
-def _rows(
-    head: Head, scheme: Scheme, own: Sequence[CohortSmear], before: Answers, after: Answers
+def paired_rows(
+    head: Head, scheme: Scheme, own: Sequence[CohortSmear], found: Paired
 ) -> PairedRows:
-    """Unit patient: mean probability over the smears, and the class that most of them have."""
+    """The rows of one head; `own` are those of the smears that count.
+
+    Unit patient: mean probability over the smears, and the class that most of them have.
+    """
     known = [one for one in own if one.answers[head.name] is not None]
     keys = [patient_of(s.smear) if scheme.unit == "patient" else s.smear.name for s in known]
     groups: dict[str, list[CohortSmear]] = {}
@@ -125,7 +168,7 @@ def _rows(
     for members in groups.values():
         votes = Counter(head.classes.index(str(one.answers[head.name])) for one in members)
         truth.append(min(votes, key=lambda index: (-votes[index], index)))
-        both = [[scored[one.smear.id][head.name] for one in members] for scored in (before, after)]
+        both = [[scored[one.smear.id][head.name] for one in members] for scored in found.said]
         said.append(np.asarray(both, dtype=np.float64).mean(axis=1))
     stacked = np.array(said, dtype=np.float64).reshape(-1, 2, len(head.classes))
     patients = [patient_of(members[0].smear) for members in groups.values()]

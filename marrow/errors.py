@@ -6,6 +6,9 @@
     +-- UnreachableSmear       this host does not see the file                    (OSError)
     +-- BadScheme              a scheme that cannot be answered                   (ValueError)
     +-- BadLabels              a labels.csv or an answer that the scheme lacks    (ValueError)
+    +-- BadRegions             a file of regions that is no GeoJSON of polygons   (ValueError)
+    +-- BadReaders             blind readers of whom there is one, or one twice   (ValueError)
+    +-- NotOpen                a smear that a blind reader has still to read
     +-- BadModel               weights or a card that do not fit or were altered  (ValueError)
     +-- BadBackup              a backup that cannot be written, or not be trusted  (ValueError)
     +-- BadCohort              a site that cannot be an external cohort           (ValueError)
@@ -69,6 +72,18 @@ class BadScheme(MarrowError, ValueError):
 
 class BadLabels(MarrowError, ValueError):
     """A labels table, or an answer, that does not fit the scheme."""
+
+
+class BadRegions(MarrowError, ValueError):
+    """A file of regions that cannot be read, or does not say of which smear it is."""
+
+
+class BadReaders(MarrowError, ValueError):
+    """Names that cannot be a study's blind readers."""
+
+
+class NotOpen(MarrowError):
+    """A smear that is hidden until every blind reader has read it."""
 
 
 class BadModel(MarrowError, ValueError):

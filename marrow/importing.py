@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from marrow.catalogue import labels, smears
 from marrow.catalogue.locks import lock_study
+from marrow.catalogue.sight import Sight
 from marrow.copies import copy_asset
 from marrow.errors import BadLabels, MarrowError, NotASmear, UnreachableSmear, UnreadableSmear
 from marrow.images import Asset, find_assets, open_smear
@@ -280,9 +281,13 @@ def _register(study: Study, probed: list[_Probed], ids: list[int]) -> tuple[int,
     with study.database.write() as connection:
         lock_study(connection)  # two people may import the same folder
         at = study.database.now(connection)
-        standing = smears.standing_answers(
-            connection,
-            list(smears.ids_of(connection, [one.smear.identity for one in probed]).values()),
+        reader = study.settings.reader
+        known = list(smears.ids_of(connection, [one.smear.identity for one in probed]).values())
+        # In a blind study it is no news only if this reader has said it himself.
+        sight = Sight.of(connection, reader)
+        said = (
+            labels.of_reader(connection, reader, known),
+            smears.standing_answers(connection, known, sight),
         )
         for one in probed:
             smear_id, is_new = smears.register(connection, at, one.smear)
@@ -291,17 +296,23 @@ def _register(study: Study, probed: list[_Probed], ids: list[int]) -> tuple[int,
             news = {
                 head: answer
                 for head, answer in one.answers.items()
-                if standing.get(smear_id, {}).get(head) != answer
+                if all(one.get(smear_id, {}).get(head) != answer for one in said)
             }
             if news:
-                reader = study.settings.reader
                 labels.give(connection, at, study.scheme, smear_id, news, reader, False)
                 given += len(news)
     return added, len(probed) - added, given
 
 
-def label_known_smears(study: Study, labels_csv: Path) -> tuple[int, list[str]]:
+def label_known_smears(
+    study: Study, labels_csv: Path, reader: str | None = None
+) -> tuple[int, list[str]]:
     """(smears labelled, names of files that are not registered) of a labels table.
+
+    Parameters
+    ----------
+    reader : str or None
+        Whose labels these are; None: of the person that the settings name.
 
     Raises
     ------
@@ -317,7 +328,7 @@ def label_known_smears(study: Study, labels_csv: Path) -> tuple[int, list[str]]:
         for place, smear_id in known.items():
             row = places[place][1]
             smears.describe(connection, [smear_id], **row.description)
-            reader = study.settings.reader
-            labels.give(connection, at, study.scheme, smear_id, row.answers, reader, False)
+            name = reader or study.settings.reader
+            labels.give(connection, at, study.scheme, smear_id, row.answers, name, False)
             given += 1
     return given, [path.name for place, (path, _) in places.items() if place not in known]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from marrow.catalogue import account, jobs
+from marrow.catalogue import account, jobs, stops
 from marrow.catalogue.schema import worker
 from marrow.client import has_worker_installed
 from marrow.queue import WORKER_ALIVE_S
@@ -58,17 +58,23 @@ def outlooks(study: Study, wanted: Sequence[Job], *, is_waking: bool = False) ->
     with study.database.read() as connection:
         at = study.database.now(connection)
         devices = _live_devices(connection, at)
+        resting, runs_stopped = stops.resting(connection), stops.runs_stopped(connection)
         unfinished = jobs.unfinished(connection)
         open_ids = {job.id for job in wanted} & {job.id for job in unfinished}
         own = {job.id: _own(connection, job, devices) for job in unfinished} if open_ids else {}
     nobody = "" if devices else _nobody(study.settings, is_waking)
     can_work = bool(devices) or study.settings.is_single_machine  # its agent starts by itself
     found = {}
+    working = [job for job in unfinished if job.id not in resting]
     for job in wanted:
-        ahead = [] if job.id not in open_ids else _ahead(job, unfinished, at)
+        ahead = [] if job.id not in open_ids else _ahead(job, working, at)
         words = _words(job, at, ahead, nobody)
         if job.id not in open_ids or job.state == "cancelling":
             found[job.id] = Outlook(words=words)
+        elif job.id in runs_stopped:
+            runs = f"{runs_stopped[job.id]} of {len(job.spec['runs'])} runs wait to be resumed"
+            words = f"{'stopped' if job.id in resting else words}; {runs}"
+            found[job.id] = Outlook(words=words, reason="a person has stopped a part of it")
         elif not can_work and (job.opens_at is None or job.opens_at <= at):
             found[job.id] = Outlook(words=words, reason="no worker is alive")
         else:

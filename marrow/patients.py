@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from sqlalchemy import Connection
 
 from marrow.calibration import Calibration, calibration_of
-from marrow.catalogue import labels, predictions
+from marrow.catalogue import labels, predictions, smears
 from marrow.catalogue.predictions import ResultFilter, ResultRow
+from marrow.catalogue.sight import Sight
+from marrow.catalogue.smears import SmearFilter
 from marrow.errors import BadScheme
 from marrow.records import Answer, ModelRecord, Probability, Record
 from marrow.schemes import Head, Scheme
@@ -42,7 +45,10 @@ class PatientSummary(Record):
 
 
 def summarise_patients(
-    study: Study, model: ModelRecord, smear_ids: Collection[int] | None = None
+    study: Study,
+    model: ModelRecord,
+    smear_ids: Collection[int] | None = None,
+    sight: Sight | None = None,
 ) -> list[PatientSummary]:
     """One summary for each patient with an answered smear, in the order of their pseudonyms.
 
@@ -53,6 +59,9 @@ def summarise_patients(
     ----------
     smear_ids : collection of int or None
         Only these smears; None: all that the model has answered.
+    sight : Sight or None
+        Who looks: a patient with a smear that is not open, answered or not, is left out. None: no
+        person.
 
     Raises
     ------
@@ -70,10 +79,13 @@ def summarise_patients(
         shown = ResultFilter(model_id=model.id)
         newest = {row.smear.id: row for row in predictions.every(connection, scheme, shown)}
         agreed = labels.consensus(connection, list(newest))
+        hidden = set() if sight is None else hidden_patients(connection, scheme, sight)
     by_patient: dict[str, list[ResultRow]] = {}
     for smear_id, row in newest.items():
         if smear_ids is None or smear_id in smear_ids:
-            by_patient.setdefault(row.smear.patient or row.smear.own_patient, []).append(row)
+            patient = row.smear.patient or row.smear.own_patient
+            if patient not in hidden:
+                by_patient.setdefault(patient, []).append(row)
     truths = {
         smear_id: scheme.complete(agreed.get(smear_id, labels.NOTHING_GIVEN).answers)
         for smear_id in newest
@@ -82,6 +94,13 @@ def summarise_patients(
         _summary(scheme, calibration, patient, rows, [truths[row.smear.id] for row in rows])
         for patient, rows in sorted(by_patient.items())
     ]
+
+
+def hidden_patients(connection: Connection, scheme: Scheme, sight: Sight) -> set[str]:
+    """Patients with a smear that is not open."""
+    ids = smears.all_ids(connection, SmearFilter())
+    closed = sorted(sight.hidden(connection, scheme, ids))
+    return {one.patient or one.own_patient for one in smears.get(connection, closed)}
 
 
 def _summary(

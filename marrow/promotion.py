@@ -10,6 +10,9 @@ from marrow.errors import Busy, NotBetter, NotFound
 from marrow.records import ModelRecord
 from marrow.study import Study
 
+FORCE_HINT = "; --force promotes it all the same, which is on record"
+"""Behind an objection, on the command line."""
+
 
 class Promoted(NamedTuple):
     """What a change of the champion did."""
@@ -50,7 +53,7 @@ def promote(study: Study, model_id: int, reason: str, *, force: bool = False) ->
             comparison = compare(connection, study.scheme, before, challenger)
     objection = None if comparison is None else objection_to(study, comparison)
     if objection is not None and not force:
-        raise NotBetter(f"{objection}; --force promotes it all the same, which is on record")
+        raise NotBetter(f"{objection}{FORCE_HINT}")
     with study.database.write() as connection:
         at = study.database.now(connection)
         if models.champion(connection) != before:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from marrow.catalogue.jobs import MISHAPS, MOST_URGENT, is_open_now
 from marrow.catalogue.schema import job, piece, worker
+from marrow.catalogue.stops import IS_STOPPED
 from marrow.study import Study
 
 TASK = "marrow.work"
@@ -127,6 +128,7 @@ def _take_hints(connection: Connection, at: float, resend_s: float) -> list[Hint
         select(*columns, job.c.priority, MISHAPS.label("mishaps"))
         .join(job, job.c.id == piece.c.job_id)
         .where(piece.c.state == "new", job.c.state.in_(("waiting", "running")), is_open_now(at))
+        .where(~IS_STOPPED)
         .order_by(*MOST_URGENT)
     )
     # A hint under way holds its place until it is due again.

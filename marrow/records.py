@@ -60,7 +60,12 @@ class Smear(NewSmear):
     @property
     def own_patient(self) -> str:
         """The pseudonym of a smear that counts as its own patient."""
-        return f"smear-{self.identity[:16]}"
+        return own_patient(self.identity)
+
+
+def own_patient(identity: str) -> str:
+    """The pseudonym of a smear of this identity, where it counts as its own patient."""
+    return f"smear-{identity[:16]}"
 
 
 class Label(Record):
@@ -75,6 +80,10 @@ class Label(Record):
     seen_prediction: bool
     at: float
     """Seconds since 1970, UTC."""
+    superseded_at: float | None = None
+    """None: it stands."""
+    is_adjudicated: bool = False
+    """Given as the one answer that counts, beside the readers' own."""
 
 
 class Region(Record):
@@ -131,6 +140,9 @@ class TrainingSpec(Record):
     """The part that this run leaves out and is validated on; None: it trains on all."""
     hold_out_sites: tuple[str, ...] = ()
     """Their patients neither train nor test: the finished models are tried on them."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Training patients, or single smears (S000148), that a person leaves out, each with the
+    reason; they are counted on the card."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of training a trunk; auto: bf16 where the processor computes in it."""
 

@@ -80,6 +80,8 @@ class JobSummary(Record):
     calls: tuple[Calls, ...]
     devices: dict[str, int]
     """What computed the answers, to smears; for a training empty."""
+    hidden: int = 0
+    """Smears whose calls blind reading hides; `calls` does not count them."""
 
 
 def summarise(study: Study, job_id: int) -> JobSummary:
@@ -95,8 +97,7 @@ def summarise(study: Study, job_id: int) -> JobSummary:
         job = jobs.get(connection, job_id)
         counts = account.piece_counts(connection, job_id)
         is_classify = job.kind == "classify"
-        heads = len(study.scheme.heads) if is_classify else 0
-        came = account.answered(connection, job_id, heads)
+        came = account.answered(connection, study.scheme, job_id)
         known = account.known(connection, job_id) if is_classify else 0
         failed = failures_of(connection, job)
         throughput = throughput_of(connection, job)
@@ -120,6 +121,7 @@ def summarise(study: Study, job_id: int) -> JobSummary:
         lost_leases=counts.lost_leases,
         calls=_calls(study.scheme, came.calls) if is_classify else (),
         devices=dict(came.devices.most_common()),
+        hidden=came.hidden,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 
 from marrow.errors import BadGrid
@@ -74,6 +74,32 @@ def epochs_of(spec: SweepSpec) -> tuple[int, int]:
     shared = sum(run.epochs for run in spec.runs)
     separate = sum(cell.epochs * (1 + len(cell.fold_runs)) for cell in spec.cells)
     return shared, separate
+
+
+def runs_of(spec: SweepSpec, cell: int) -> tuple[int, ...]:
+    """Indices of all runs that a cell is made of, the one on all training patients first."""
+    own = spec.cells[cell]
+    return (own.run, *own.fold_runs)
+
+
+def runs_to_stop(spec: SweepSpec, stopped_cells: Collection[int]) -> frozenset[int]:
+    """The runs that no cell needs but these, which a person has stopped."""
+    wanted = {
+        run
+        for cell in range(len(spec.cells))
+        if cell not in stopped_cells
+        for run in runs_of(spec, cell)
+    }
+    own = {run for cell in stopped_cells for run in runs_of(spec, cell)}
+    return frozenset(own - wanted)
+
+
+def cell_text(spec: SweepSpec, cell: int) -> str:
+    """A cell as a person names it: `1:9, 30 epochs`, with its seed where there are several."""
+    own = spec.cells[cell]
+    text = f"{weights_text(own.loss_weights)}, {own.epochs} epoch{'s' * (own.epochs != 1)}"
+    has_seeds = len({one.seed for one in spec.cells}) > 1
+    return f"{text}, seed {own.seed}" if has_seeds else text
 
 
 def _run(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from marrow.errors import BadSettings
@@ -45,6 +47,25 @@ def opening(night: Night, now: float) -> tuple[float, float | None]:
         if now < closes:
             return opens, closes
     raise AssertionError("one of three days has a night that has not ended")
+
+
+def local_zone() -> str:
+    """IANA name of this machine's time zone.
+
+    Raises
+    ------
+    BadSettings
+        If the machine does not tell.
+    """
+    named = os.environ.get("TZ", "").removeprefix(":")
+    name = named or str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise BadSettings(
+            f"this machine's time zone is not known ({name!r}): set TZ to a name like Europe/Berlin"
+        ) from error
+    return name
 
 
 def _utc(day: date, clock: time, zone: ZoneInfo) -> float:

@@ -57,7 +57,13 @@ def _viewer_files() -> list[Path]:
 
 
 def _run(command: list[str], binding: str = "pyqt6") -> int:
-    environment = {**os.environ, "QT_API": binding, "PYTEST_QT_API": binding}
+    # One thread each: processes that compete for cores with two each are several times slower.
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+        "QT_API": binding,
+        "PYTEST_QT_API": binding,
+    }
     return subprocess.run(command, check=False, cwd=TESTS.parent, env=environment).returncode
 
 

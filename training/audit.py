@@ -10,13 +10,14 @@ from typing import Any
 from marrow.catalogue import smears
 from marrow.errors import CannotSplit
 from marrow.records import Smear, TrainingSpec
+from marrow.splits import draw_test_patients, split
 from marrow.statistics import Interval
 from marrow.study import Study
 from training.dataset import LabelledSmear
 from training.duplicates import Pair, hash_smears, near_duplicates, told
 from training.labelled import labelled_smears
 from training.permuted import ProtocolAudit, audit_protocol
-from training.splits import Sides, draw_test_patients, split
+from training.splits import Sides
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from rich.progress import Progress, TaskID
 from marrow.cli import REFUSED, AsJson, console, session_of, show
 from marrow.client import has_worker_installed
 from marrow.errors import BadModel
+from marrow.grids import weights_source
 from marrow.importing import import_smears
 from marrow.records import Augment, TrainingSpec
 from marrow.schemes import AA_MDS_AML
 from marrow.settings import Settings
 from marrow.study import Study
-from training.options import weights_source
 
 _LEAST_PERMUTATIONS, _LEAST_EPOCHS = 20, 30
 """Fewer epochs would hardly tell: heads that have not learned their smears by heart cannot leak."""

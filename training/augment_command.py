@@ -21,6 +21,7 @@ from marrow.errors import (
     UnreadableSmear,
 )
 from marrow.images import Asset, find_assets, open_smear
+from marrow.splits import patient_of
 from marrow.study import Study
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _of_study(study: Study, shown: Asset, input_px: int, smear_is_patient: bool)
     """
     import torch
 
-    from training.dataset import Decoder, patient_of, views_of
+    from training.dataset import Decoder, views_of
     from training.labelled import labelled_smears
     from training.preprocess import Preprocessing
     from training.zca import require_training_only

@@ -11,11 +11,14 @@ from rich.console import Console
 from marrow.catalogue import account, models
 from marrow.cli import REFUSED, AsJson, Session, console, session_of, show
 from marrow.client import has_worker_installed
+from marrow.cohort_preview import preview_cohort
+from marrow.commands.cohort_words import cohort_text
 from marrow.commands.job_words import one_line
 from marrow.commands.jobs import PIPE_WIDTH, AtTime, TimeZone, UntilTime, night_of, wait_for
 from marrow.commands.models import figures_text, group
 from marrow.commands.sweep_words import cells_table, cells_values, metric_text, plan_text
 from marrow.errors import BadGrid, BadModel
+from marrow.grids import augment_of, weights_source
 from marrow.records import (
     Augment,
     Job,
@@ -38,19 +41,20 @@ from training.options import (
     Backbone,
     BatchSize,
     Copies,
+    DryRun,
     Folds,
     HoldOutSites,
     InputPx,
+    LeaveOut,
     Protocols,
     SmearIsPatient,
     TrainingPrecision,
     Tuned,
     Weights,
-    augment_of,
     parse_grid_weights,
+    parse_left_out,
     parse_loss_weights,
     parse_numbers,
-    weights_source,
 )
 
 
@@ -81,6 +85,7 @@ def train(
     copies: Copies = 4,
     folds: Folds = 5,
     hold_out_site: HoldOutSites = None,
+    leave_out: LeaveOut = None,
     batch_size: BatchSize = 32,
     input_px: InputPx = 256,
     precision: TrainingPrecision = "auto",
@@ -88,6 +93,7 @@ def train(
     at: AtTime = None,
     until: UntilTime = None,
     zone: TimeZone = None,
+    dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the model.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -102,6 +108,7 @@ def train(
         copies=copies,
         folds=folds,
         hold_out_sites=tuple(hold_out_site or ()),
+        left_out=parse_left_out(leave_out),
         batch_size=batch_size,
         input_px=input_px,
         precision=precision,
@@ -109,6 +116,9 @@ def train(
     )
     own = (parse_loss_weights(loss_weights, session.study.scheme),)
     spec = _planned(Grid(base=base, loss_weights=own, epochs=(epochs,), seeds=(seed,)))
+    if dry_run:
+        _try_dry(session, spec, as_json)
+        return
     job = _queue(session, spec, night_of(at, until, zone), wait, as_json)
     if job is None:
         return
@@ -138,6 +148,7 @@ def sweep(
     copies: Copies = 4,
     folds: Folds = 5,
     hold_out_site: HoldOutSites = None,
+    leave_out: LeaveOut = None,
     backbone: Backbone = "resnet50",
     weights: Weights = "none",
     batch_size: BatchSize = 32,
@@ -147,6 +158,7 @@ def sweep(
     at: AtTime = None,
     until: UntilTime = None,
     zone: TimeZone = None,
+    dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the models.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -161,6 +173,7 @@ def sweep(
         copies=copies,
         folds=folds,
         hold_out_sites=tuple(hold_out_site or ()),
+        left_out=parse_left_out(leave_out),
         batch_size=batch_size,
         input_px=input_px,
         precision=precision,
@@ -173,6 +186,9 @@ def sweep(
         seeds=parse_numbers(seeds, "--seeds"),
     )
     spec = _planned(grid)
+    if dry_run:
+        _try_dry(session, spec, as_json)
+        return
     job = _queue(session, spec, night_of(at, until, zone), wait, as_json)
     if job is None:
         return
@@ -203,6 +219,19 @@ def _planned(grid: Grid) -> SweepSpec:
         return plan(grid)
     except BadGrid as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _try_dry(session: Session, spec: SweepSpec, as_json: bool) -> None:
+    """Say what would be trained on whom; exit code 1 where it would be refused."""
+    study = session.study
+    with study.database.read() as connection:
+        found = preview_cohort(connection, study.scheme, spec.runs[0])
+    shared, separate = epochs_of(spec)
+    values: dict[str, Any] = {"cells": len(spec.cells), "runs": len(spec.runs), "epochs": shared}
+    values |= {"separate_epochs": separate, "cohort": found.model_dump()}
+    show(as_json, values, f"{plan_text(spec)}\n{cohort_text(found)}")
+    if found.trouble is not None:
+        raise typer.Exit(REFUSED)
 
 
 def _queue(

@@ -13,17 +13,18 @@ import numpy as np
 from marrow.errors import BadModel
 from marrow.records import Cell, ConclusionPayload, SweepSpec, TrainingSpec
 from marrow.schemes import Scheme
+from marrow.scored import ScoredRows, scored_rows
+from marrow.splits import patient_of
 from marrow.statistics.novelty import Reference
 from marrow.statistics.temperature import TEMPERATURES
 from training.calibrate import Calibration, OutOfFold, fit_calibration
 from training.checkpoints import ModelCard
-from training.dataset import Decoder, LabelledSmear, data_hash, patient_of
+from training.dataset import Decoder, LabelledSmear, data_hash
 from training.duplicates import hash_smears, near_duplicates, told
 from training.harvest import Harvest, load_harvest
 from training.losses import class_indices
 from training.network import build_network
 from training.preprocess import Preprocessing
-from training.scored import ScoredRows, scored_rows
 from training.scoring import Scored, scorings_of
 from training.selection import Choice, choose
 from training.splits import Sides, split_of

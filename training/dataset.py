@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from marrow.catalogue.cohorts import cohort_hash
-from marrow.errors import CannotSplit, NotASmear, UnreadableSmear
+from marrow.errors import NotASmear, UnreadableSmear
 from marrow.images import SmearImage, open_smear, require_unchanged
 from marrow.records import Region, Smear
 from marrow.tiles import Tiles, read_tile, usable_tiles
@@ -58,26 +58,6 @@ class View(NamedTuple):
     tile: int | None = None
     """Number in the seeded choice of this slide's tiles; None: the whole field."""
     copy: Copy = ORIGINAL
-
-
-def patient_of(smear: Smear, smear_is_patient: bool) -> str:
-    """The patient's pseudonym; a smear without one is, if so told, its own patient.
-
-    A known patient always counts: two smears of one patient never become two patients.
-
-    Raises
-    ------
-    CannotSplit
-        If the smear has no patient and may not be one.
-    """
-    if smear.patient is not None:
-        return smear.patient
-    if not smear_is_patient:
-        raise CannotSplit(
-            f"{smear.name} has no patient; name its patient, "
-            "or say that each smear without one is its own (--smear-is-patient)"
-        )
-    return smear.own_patient
 
 
 def data_hash(smears: Iterable[LabelledSmear]) -> str:

@@ -14,9 +14,9 @@ from torch import nn
 
 from marrow.errors import BadModel
 from marrow.records import HarvestRef
+from marrow.splits import patient_of
 from marrow.statistics.novelty import Reference
 from training.checkpoints import load_state, save_state
-from training.dataset import patient_of
 from training.material import Material
 from training.network import MultiHeadNetwork
 from training.progress import Progress

@@ -1,16 +1,17 @@
-"""The labelled smears of a study that may be trained and tested on."""
+"""The labelled smears of a study with their files and regions, where this host sees them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from marrow.catalogue import cohorts, labels, regions, smears
-from marrow.catalogue.labels import NOTHING_GIVEN
-from marrow.catalogue.smears import SmearFilter
+from marrow.catalogue import regions
+from marrow.catalogue.database import IN_LIMIT
 from marrow.errors import UnreachableSmear
 from marrow.records import Region, Smear
 from marrow.study import Study
+from marrow.training_cohort import Member, read_labelled
 from training.dataset import LabelledSmear
 
 
@@ -24,52 +25,42 @@ class Labelled(NamedTuple):
     """All smears of locked sites, labelled or not."""
 
 
-def labelled_smears(study: Study, smear_is_patient: bool, *, is_begun: bool = False) -> Labelled:
+def labelled_smears(study: Study, smear_is_patient: bool) -> Labelled:
     """Read the labelled smears; those of locked sites stay hidden.
-
-    Parameters
-    ----------
-    is_begun : bool
-        A run goes on from a checkpoint, which holds the answers that it began with. Then
-        smears without an answer come along too: somebody may have taken theirs back since.
 
     Raises
     ------
     UnreachableSmear
         If this host does not see a smear: training without it would be another training.
     """
-    shown = SmearFilter(labelled=None if is_begun else True)
     with study.database.read() as connection:
-        agreed = labels.consensus(connection)
-        found = smears.get(connection, smears.all_ids(connection, shown))
-        locked = cohorts.locked_sites(connection)
-        hidden = [
-            one
-            for site in locked
-            for one in smears.get(connection, smears.all_ids(connection, SmearFilter(site=site)))
-        ]
-        ids = [one.id for one in found]
-        drawn: dict[int, list[Region]] = {}
-        for start in range(0, len(ids), smears.IN_LIMIT):
-            drawn |= regions.of_many(connection, ids[start : start + smears.IN_LIMIT])
-    excluded: Counter[str] = Counter()
-    labelled = []
-    for one in found:
-        consensus = agreed.get(one.id, NOTHING_GIVEN)
-        if one.site in locked:
-            excluded[f"locked site {one.site}"] += bool(consensus.answers)
-            continue
-        if not consensus.answers:
-            excluded.update(set(consensus.excluded.values()))
-            if not is_begun or (one.patient is None and not smear_is_patient):
-                continue
-        answers = study.scheme.complete(consensus.answers)
+        found = read_labelled(connection, study.scheme, smear_is_patient)
+    excluded = Counter(one.reason for one in found.left_out)
+    return Labelled(with_files(study, found.members), excluded, found.external)
+
+
+def with_files(study: Study, members: Iterable[Member]) -> list[LabelledSmear]:
+    """The members with their files and regions; one without an answer may lack its file.
+
+    Raises
+    ------
+    UnreachableSmear
+        If this host does not see a smear that has an answer.
+    """
+    wanted = list(members)
+    drawn: dict[int, list[Region]] = {}
+    ids = [one.smear.id for one in wanted]
+    with study.database.read() as connection:
+        for start in range(0, len(ids), IN_LIMIT):
+            drawn |= regions.of_many(connection, ids[start : start + IN_LIMIT])
+    found = []
+    for one in wanted:
         try:
-            path, members = study.file_of(one), study.members_of(one)
+            path, members_of = study.file_of(one.smear), study.members_of(one.smear)
         except UnreachableSmear:
-            if consensus.answers:
+            if any(one.answers.values()):
                 raise
             continue
-        own = tuple(drawn.get(one.id, ()))
-        labelled.append(LabelledSmear(one, path, answers, own, members))
-    return Labelled(labelled, +excluded, hidden)
+        own = tuple(drawn.get(one.smear.id, ()))
+        found.append(LabelledSmear(one.smear, path, one.answers, own, members_of))
+    return found

@@ -13,7 +13,8 @@ import torch
 from marrow.errors import UnreadableSmear
 from marrow.records import TrainingSpec
 from marrow.schemes import Scheme
-from training.dataset import ORIGINAL, Decoder, LabelledSmear, View, patient_of
+from marrow.splits import patient_of
+from training.dataset import ORIGINAL, Decoder, LabelledSmear, View
 from training.features import BATCH, Features, pooled_features
 from training.inputs import FeatureInputs, ImageInputs, Inputs, MapInputs
 from training.losses import balance_by_patient, class_indices

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import typer
 
-from marrow.errors import BadModel
+from marrow.errors import BadGrid
+from marrow.grids import paper_weights, read_grid_weights, read_numbers, read_weights
 from marrow.records import Augment, Protocol, Tune
 from marrow.schemes import Scheme
 
@@ -39,6 +38,17 @@ HoldOutSites = Annotated[
     list[str] | None,
     typer.Option("--hold-out-site", help="Neither trains nor tests; may be given again."),
 ]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out",
+        metavar="PATIENT=REASON",
+        help="A training patient, or a smear as S000148; may be given again.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say who would train and be tested; queue nothing.")
+]
 BatchSize = Annotated[int, typer.Option(min=2)]
 InputPx = Annotated[int, typer.Option(min=32, help="Edge of the network's input.")]
 TrainingPrecision = Annotated[
@@ -48,60 +58,37 @@ TrainingPrecision = Annotated[
 SmearIsPatient = Annotated[
     bool, typer.Option("--smear-is-patient", help="A smear without a patient is its own patient.")
 ]
-PAPER_WEIGHTS = ((5.0, 5.0), (2.0, 8.0), (1.0, 9.0))
-"""Of Wang et al. 2022, (two-class head, three-class head)."""
 
 
-def augment_of(asked: Augment | None, protocol: Protocol) -> Augment:
-    """The augmentation that was asked for, or what belongs to the protocol."""
-    return asked or ("gentle" if protocol == "honest" else "seed8")
-
-
-def weights_source(weights: str) -> tuple[str, str | None]:
-    """(source, SHA-256) of the initial weights; a file's path is made absolute.
-
-    Raises
-    ------
-    BadModel
-        If there is no such file.
-    """
-    if weights in {"none", "imagenet"}:
-        return weights, None
-    path = Path(weights).expanduser().absolute()
-    try:
-        with path.open("rb") as file:
-            return str(path), hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadModel(f"{path}: {error.strerror}; give a file, `imagenet` or `none`") from error
+def parse_left_out(given: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """(("P7", "wrong stain"),) for `P7=wrong stain`."""
+    pairs = [tuple(part.strip() for part in one.partition("=")[::2]) for one in given or ()]
+    for patient, reason in pairs:
+        if not patient or not reason:
+            raise typer.BadParameter(
+                f"{patient or reason!r}: give a patient and why, as in --leave-out P7='wrong stain'"
+            )
+    return tuple((patient, reason) for patient, reason in pairs)
 
 
 def parse_grid_weights(text: str | None, scheme: Scheme) -> tuple[tuple[float, ...], ...]:
     """((5.0, 5.0), (1.0, 9.0)) for `5:5,1:9`; for None those of the paper, if there are two
     heads, and otherwise equal ones."""
-    if text is None:
-        return PAPER_WEIGHTS if len(scheme.heads) == 2 else ((),)
-    return tuple(parse_loss_weights(part, scheme) for part in text.split(","))
+    return paper_weights(scheme) if text is None else _read(read_grid_weights, text, scheme)
 
 
 def parse_loss_weights(text: str | None, scheme: Scheme) -> tuple[float, ...]:
     """(1.0, 9.0) for `1:9`; () for None, which means equal."""
-    if text is None:
-        return ()
-    try:
-        weights = tuple(float(part) for part in text.split(":"))
-    except ValueError:
-        weights = ()
-    if not all(map(math.isfinite, weights)):
-        weights = ()
-    if len(weights) != len(scheme.heads) or min(weights) < 0 or sum(weights) <= 0:
-        heads = ", ".join(head.name for head in scheme.heads)
-        raise typer.BadParameter(f"{text!r}: give one number per head ({heads}), as in 1:9")
-    return weights
+    return () if text is None else _read(read_weights, text, scheme)
 
 
 def parse_numbers(text: str, option: str) -> tuple[int, ...]:
     """(30, 50, 200) for `30,50,200`."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise typer.BadParameter(f"{text!r}: give whole numbers, as in {option} 30,50,200")
-    return tuple(int(part) for part in parts)
+    return _read(read_numbers, text, f"{option} 30,50,200")
+
+
+def _read(read: Callable[..., tuple[Any, ...]], *given: object) -> tuple[Any, ...]:
+    try:
+        return read(*given)
+    except BadGrid as error:
+        raise typer.BadParameter(str(error)) from error

@@ -21,12 +21,12 @@ from scipy import stats
 from marrow.errors import CannotSplit
 from marrow.records import Protocol, SegmentPayload, TrainingSpec
 from marrow.schemes import Scheme
+from marrow.splits import lot, patient_of
 from marrow.statistics import Interval, macro_auc, macro_auc_metric, patient_bootstrap
-from training.dataset import patient_of
 from training.labellings import train_heads
 from training.losses import balance_by_patient, head_weights
 from training.precision import exact_float32
-from training.splits import Sides, lot
+from training.splits import Sides
 from training.stages import TrainingRun
 from training.turn import Turn
 

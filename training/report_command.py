@@ -31,10 +31,11 @@ def report(
 
     session = session_of(context)
     number = model_number(model) or 0
-    with console().status("Reading") as status:
-        made = make_report(
-            session.study, number, out, lambda title: status.update(f"Making: {title}")
-        )
+    screen = console()
+    with screen.status("Reading") as status:
+        # Nobody sees a line that moves in a pipe: there each step is a line of its own.
+        say = status.update if screen.is_terminal else screen.print
+        made = make_report(session.study, number, out, lambda title: say(f"Making: {title}"))
     values = {
         "page": str(made.page),
         "files": [str(one) for one in made.files],

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from marrow.folds import fold_of, split_images
 from marrow.records import TrainingSpec
 from marrow.schemes import Scheme
+from marrow.splits import patient_of
 from training.augment import Copy, copies_of, seed2022_copies
-from training.dataset import ORIGINAL, LabelledSmear, View, patient_of, views_of
-from training.folds import fold_of, split_images
+from training.dataset import ORIGINAL, LabelledSmear, View, views_of
 from training.splits import Sides, split_of
 
 Side = Literal["train", "validation", "test", "held-out", "image"]

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from marrow import statistics
+from marrow.evaluate import evaluate
 from marrow.records import TrainingSpec
 from marrow.schemes import Head, Scheme
 from marrow.statistics import Interval
 from training.calibrate import Calibration, flags_of, is_unlike, served
 from training.dataset import LabelledSmear
-from training.evaluate import evaluate
 from training.harvest import Harvest
 
 Answers = dict[int, dict[str, tuple[float, ...]]]

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from marrow.records import Cell
 from marrow.schemes import Scheme
+from marrow.scored import ScoredRows
 from marrow.statistics import Interval
 from marrow.statistics.auc import macro_auc_metric
 from marrow.statistics.bootstrap import interval_and_draws
 from training.losses import head_weights
-from training.scored import ScoredRows
 
 METRIC = "macro one-vs-rest AUC"
 

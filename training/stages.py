@@ -96,7 +96,8 @@ class TrainingRun:
         if wanted == "auto":
             is_bf16 = self.spec.tune != "heads" and bf16_is_native(self.device)
             wanted = "bf16" if is_bf16 else "fp32"
-        return Progress(notes=[note], answers=answers, precision=wanted)
+        tally = Tally(self.scheme.primary)
+        return Progress(notes=[note], answers=answers, precision=wanted, tally=tally)
 
     def adapt(self, turn: Turn) -> bool:
         """Give a trunk without weights the batch-norm statistics of the training images."""
@@ -234,14 +235,14 @@ class TrainingRun:
         figures = progress.tally.figures(progress.epoch, self.spec.epochs, self.head_weights)
         update = {"validation": self._validate(turn), "seconds": seconds}
         figures = figures.model_copy(update=update)
-        progress.tally = Tally()
+        progress.tally = Tally(self.scheme.primary)
         progress.last = figures.model_dump(mode="json")
         self._on_epoch(figures)
 
     @torch.no_grad()
     def _validate(self, turn: Turn) -> dict[str, Any] | None:
         """The patients that the run leaves out, as they are, without dropout."""
-        material, tally = self.material, Tally()
+        material, tally = self.material, Tally(self.scheme.primary)
         rows = material.validation
         if not rows:
             return None

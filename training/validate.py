@@ -12,10 +12,11 @@ from marrow.catalogue.predictions import ResultFilter
 from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client
 from marrow.errors import BadCohort
+from marrow.evaluate import evaluate
 from marrow.records import Job, ModelRecord, Opening, SiteLock
+from marrow.splits import patient_of
 from marrow.study import Study
-from training.dataset import LabelledSmear, patient_of
-from training.evaluate import evaluate
+from training.dataset import LabelledSmear
 
 TEST = "test"
 
@@ -50,7 +51,7 @@ class Validated(NamedTuple):
     look: Look
     job_id: int
     figures: dict[str, Any]
-    """As `training.evaluate.evaluate` gives them, by labels that were given blind."""
+    """As `marrow.evaluate.evaluate` gives them, by labels that were given blind."""
     all_labels: dict[str, Any] | None
     """The same by all labels, where some were given after a prediction had been seen."""
     failed: dict[str, str]

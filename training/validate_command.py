@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marrow.catalogue.sight import hidden_smears
 from marrow.cli import REFUSED, AsJson, session_of, show
 from marrow.client import has_worker_installed
 from marrow.commands.jobs import model_number, wait_for
 from marrow.commands.models import ALL_FIGURES, figure_lines
 from marrow.errors import BadModel
+from marrow.study import Study
 
 if TYPE_CHECKING:
     from training.validate import Validated
@@ -53,12 +55,19 @@ def validate(
         smear_is_patient=smear_is_patient,
         wait=lambda job: wait_for(client, job, as_json),
     )
-    show(as_json, _values(done), "\n".join(_lines(done)))
+    show(as_json, _values(client.study, done), "\n".join(_lines(done)))
     if done.failed:
         raise typer.Exit(REFUSED)
 
 
-def _values(done: Validated) -> dict[str, Any]:
+def _shown_flags(study: Study, flags: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The flags by smear id, without those that blind reading hides."""
+    with study.database.read() as connection:
+        hidden = hidden_smears(connection, study.scheme, [int(one) for one in flags])
+    return {one: its for one, its in flags.items() if int(one) not in hidden}
+
+
+def _values(study: Study, done: Validated) -> dict[str, Any]:
     look = done.look
     return {
         "model": look.made_by.name,
@@ -73,7 +82,7 @@ def _values(done: Validated) -> dict[str, Any]:
         "patients_left_out": look.left_out,
         "failed": done.failed,
         "job": done.job_id,
-        "figures": done.figures,
+        "figures": done.figures | {"flags": _shown_flags(study, done.figures["flags"])},
         "all_labels": done.all_labels,
     }
 

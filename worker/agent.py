@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from psutil import NoSuchProcess, TimeoutExpired
 from sqlalchemy.exc import SQLAlchemyError
 
-from marrow.catalogue import jobs
+from marrow.catalogue import stops
 from marrow.catalogue.database import Database
 from marrow.catalogue.migrate import migrate
 from marrow.errors import BadSettings, Busy, MarrowError, NoStudy
@@ -63,10 +63,12 @@ class StudyLedger:
         self._study = study
 
     def is_idle(self) -> bool:
-        """Whether no job is unfinished; False where the catalogue does not answer."""
+        """Whether there is nothing to do, now or in a night to come; what a person has stopped
+        is none until he resumes it. False where the catalogue does not answer.
+        """
         try:
             with self._study.database.read() as connection:
-                return not jobs.any_unfinished(connection)
+                return not stops.any_work(connection)
         except SQLAlchemyError as error:
             _log.warning("the catalogue does not answer: %s", type(error).__name__)
             return False

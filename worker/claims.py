@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from marrow.catalogue import jobs, predictions
+from marrow.catalogue import jobs, predictions, stops
 from marrow.catalogue.jobs import MOST_URGENT, is_open_now
 from marrow.catalogue.locks import lock_job
 from marrow.catalogue.schema import job, piece
@@ -76,6 +76,12 @@ def renew(study: Study, held: Claim) -> bool:
             update(piece).where(fence(held)).values(lease_until=at + LEASE_S)
         )
         return renewed.rowcount == 1
+
+
+def is_run_stopped(study: Study, held: Claim, run: int) -> bool:
+    """Whether a person has stopped all cells that need this run of the sweep."""
+    with study.database.read() as connection:
+        return stops.is_run_stopped(connection, held.job_id, run)
 
 
 def is_cancelled(study: Study, held: Claim) -> bool:
@@ -189,7 +195,7 @@ def _claimable(at: float) -> Any:
     return (
         select(piece.c.job_id, piece.c.number)
         .join(job, job.c.id == piece.c.job_id)
-        .where((piece.c.state == "new") | is_lost)
+        .where((piece.c.state == "new") | is_lost, ~stops.IS_STOPPED)
         .where(job.c.state.in_(("waiting", "running")), is_open_now(at))
     )
 
@@ -205,7 +211,7 @@ def _take(
     )
     row = connection.execute(
         update(piece)
-        .where(is_piece(job_id, number), piece.c.state == "new", is_ready)
+        .where(is_piece(job_id, number), piece.c.state == "new", is_ready, ~stops.IS_STOPPED)
         .values(
             state="running",
             owner=owner.id,

@@ -69,7 +69,7 @@ class Training:
             payload=payload,
             attempt=held.attempt,
             check=check_and_tell,
-            should_yield=self._should_yield(),
+            should_yield=self._should_yield(held, payload.run),
             on_epoch=on_epoch,
         )
         news.tell()
@@ -134,8 +134,10 @@ class Training:
             cells=tuple(served),
         )
 
-    def _should_yield(self) -> Callable[[], bool]:
-        """Whether to stop here: asked of the database twice a second at most."""
+    def _should_yield(self, held: Claim, run: int) -> Callable[[], bool]:
+        """Whether to stop here, for this worker's end, for a person who waits, or because one
+        has stopped the run: asked of the database twice a second at most.
+        """
         looked = time.monotonic()
 
         def should_yield() -> bool:
@@ -146,7 +148,8 @@ class Training:
                 return False
             looked = time.monotonic()
             try:
-                return claims.has_interactive_work(self._study)
+                is_stopped = claims.is_run_stopped(self._study, held, run)
+                return is_stopped or claims.has_interactive_work(self._study)
             except NO_ANSWER:
                 return False  # a segment outlives a database that is away for a while
 

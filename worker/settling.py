@@ -94,5 +94,6 @@ def fail(connection: Connection, at: float, row: Row[Any], reason: str) -> None:
     connection.execute(
         update(job).where(job.c.id == row.job_id).values(failed=job.c.failed + 1, error=reason)
     )
-    jobs.append_event(connection, at, row.job_id, "note", {"text": reason})
+    failed = {"failed_run": row.payload["run"]} if "run" in (row.payload or {}) else {}
+    jobs.append_event(connection, at, row.job_id, "note", {"text": reason, **failed})
     jobs.close_if_over(connection, at, row.job_id)

@@ -77,7 +77,7 @@ class Ledger(Protocol):
     """What the agent needs of the catalogue."""
 
     def is_idle(self) -> bool:
-        """Whether no job is unfinished; one that waits for tonight is unfinished."""
+        """Whether there is nothing to do; a job that waits for tonight is something to do."""
 
     def release(self, pid: int, started: float) -> None:
         """Free the leases of a worker of this host that has died (seconds since 1970)."""

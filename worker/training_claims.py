@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, select, update
 
-from marrow.catalogue import jobs, models
+from marrow.catalogue import jobs, models, stops
 from marrow.catalogue.locks import lock_job, lock_study
 from marrow.catalogue.models import Answers
 from marrow.catalogue.schema import event, job, piece
@@ -92,6 +92,7 @@ def finish_run(
             .where(is_piece(held.job_id, held.number))
             .values(payload=done.model_dump(mode="json"))
         )
+        stops.forget_run(connection, held.job_id, payload.run)
         spec = SweepSpec.model_validate(jobs.get(connection, held.job_id).spec)
         left = _harvests(connection, held.job_id)
         if left.keys() == set(range(len(spec.runs))):
@@ -133,6 +134,7 @@ def finish_conclusion(study: Study, held: Claim, made: Sequence[NewModel]) -> No
             for side, (figures, answers) in one.scorings.items():
                 models.record_scoring(connection, at, registered.id, side, figures, answers)
             told = {"model": registered.name, "cells": list(one.cells), "chosen": number == 0}
+            told["metric"] = one.card.get("selection", {}).get("metric")
             news.append({**told, "looks_at_test": models.looks(connection, "test")})
         jobs.append_events(connection, at, held.job_id, "model", news)
         jobs.close_if_over(connection, at, held.job_id)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, case, func, select
 
+from marrow.catalogue.database import IN_LIMIT
 from marrow.catalogue.schema import (
     CALLS,
     event,
@@ -18,8 +19,9 @@ from marrow.catalogue.schema import (
     provenance,
     smear,
 )
-from marrow.catalogue.smears import IN_LIMIT
+from marrow.catalogue.sight import Sight
 from marrow.records import Provenance
+from marrow.schemes import Scheme
 from marrow.throughput import PieceRun
 
 
@@ -41,6 +43,8 @@ class Answered(NamedTuple):
     """Indices of the called classes, one per head, to number of smears."""
     devices: Counter[str]
     """What computed the answers, to number of smears."""
+    hidden: int
+    """Smears whose calls are not among these, because blind reading hides them."""
 
 
 class Left(NamedTuple):
@@ -151,22 +155,28 @@ def piece_counts(connection: Connection, job_id: int) -> PieceCounts:
     return PieceCounts(*map(int, row))
 
 
-def answered(connection: Connection, job_id: int, heads: int) -> Answered:
-    """Calls of the first `heads` heads and devices of the job's answers, known ones included."""
-    columns = [prediction.c[name] for name in CALLS[:heads]]
-    rows = connection.execute(
-        select(prediction.c.provenance_id, func.count(), *columns)
+def answered(connection: Connection, scheme: Scheme, job_id: int) -> Answered:
+    """Calls and devices of the job's answers, known ones included; see `Answered`."""
+    is_open = Sight.of(connection, "").is_open(scheme, prediction.c.smear_id)
+    calls_of = [prediction.c[name] for name in CALLS[: len(scheme.heads)]]
+    each = (
+        select(prediction.c.provenance_id, is_open.label("is_open"), *calls_of)
         .join(job_smear, job_smear.c.prediction_id == prediction.c.id)
         .where(job_smear.c.job_id == job_id)
-        .group_by(prediction.c.provenance_id, *columns)
-    ).all()
-    devices = _devices(connection, {row[0] for row in rows})
+        .subquery()
+    )
+    rows = connection.execute(select(func.count(), *each.c).group_by(*each.c)).all()
+    devices = _devices(connection, {row.provenance_id for row in rows})
     calls: Counter[tuple[int, ...]] = Counter()
     computed_on: Counter[str] = Counter()
-    for provenance_id, count, *called in rows:
+    hidden = 0
+    for count, provenance_id, may_be_seen, *called in rows:
         computed_on[devices[provenance_id]] += count
-        calls[tuple(called)] += count
-    return Answered(calls, computed_on)
+        if may_be_seen:
+            calls[tuple(called)] += count
+        else:
+            hidden += count
+    return Answered(calls, computed_on, hidden)
 
 
 def left(connection: Connection, job_id: int) -> Left:

@@ -14,6 +14,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from marrow.errors import BadSettings
 
 BUSY_TIMEOUT_S = 30
+IN_LIMIT = 10_000
+"""Values of one IN list; SQLite takes 32,766 bound values in a statement."""
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536")
 """Of SQLite. 64 MB of cache hold the indexes that the pages of a million results are read from."""
 _NO_DEAD_HOST_HOLDS_A_LOCK = (

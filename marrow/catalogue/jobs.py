@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
+from marrow.catalogue.database import IN_LIMIT
 from marrow.catalogue.locks import lock_job
-from marrow.catalogue.schema import event, job, job_smear, piece, prediction, smear
-from marrow.catalogue.smears import IN_LIMIT
+from marrow.catalogue.schema import (
+    event,
+    job,
+    job_smear,
+    piece,
+    prediction,
+    smear,
+    stopped_run,
+)
 from marrow.errors import NotFound
 from marrow.records import (
     FINISHED,
@@ -268,6 +276,7 @@ def set_state(connection: Connection, at: float, job_id: int, state: str) -> Non
     values: dict[str, Any] = {"state": state}
     if state in FINISHED:
         values["finished_at"] = at
+        connection.execute(delete(stopped_run).where(stopped_run.c.job_id == job_id))
     if state == "running":
         values["started_at"] = func.coalesce(job.c.started_at, at)
     connection.execute(update(job).where(job.c.id == job_id).values(**values))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, Table, and_, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, insert, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
+from marrow.catalogue.result_filter import ResultFilter, Sort
 from marrow.catalogue.schema import (
     CALLS,
     PROBABILITIES,
@@ -15,19 +17,15 @@ from marrow.catalogue.schema import (
     prediction,
     prediction_map,
     provenance,
-    smear,
 )
 from marrow.catalogue.selection import (
     Key,
-    ResultFilter,
-    Sort,
-    condition,
+    all_keys,
     count_keys,
     page_keys,
-    source,
 )
-from marrow.catalogue.smears import COLUMNS as SMEAR_COLUMNS
-from marrow.catalogue.smears import IN_LIMIT, as_smear, standing_answers
+from marrow.catalogue.sight import Sight, scheme_of
+from marrow.catalogue.smears import IN_LIMIT, standing_answers
 from marrow.catalogue.smears import get as get_smears
 from marrow.catalogue.worklist import worklist_place
 from marrow.records import (
@@ -60,6 +58,8 @@ MAP_KINDS: Final[tuple[Literal["activation"], Literal["tiles"]]] = ("activation"
 SQLite, as names five."""
 _VALUE_BYTES = 2
 """Of a float16."""
+ROWS_AT_ONCE = 1_000
+"""Of an export, in memory; also values of an IN list."""
 
 
 class ResultRow(NamedTuple):
@@ -152,45 +152,41 @@ def page(
     """`limit` rows from `offset` of the filtered and sorted results; those without a value in
     the sort column (not answered, no patient) come last."""
     keys = page_keys(connection, scheme, shown, sort, offset, limit)
-    found = {one.id: one for one in get_smears(connection, [key.smear_id for key in keys])}
-    answers = _answers(connection, keys)
-    errors = _errors(connection, shown.job_id, found)
-    labels = standing_answers(connection, list(found))
-    return [
-        _result(
-            scheme,
-            found[key.smear_id],
-            answers.get(key.prediction_id),
-            labels.get(key.smear_id, {}),
-            errors.get(key.smear_id),
-        )
-        for key in keys
-    ]
+    return _rows(connection, scheme, keys, shown.job_id, shown.sight)
 
 
-def every(connection: Connection, scheme: Scheme, shown: ResultFilter) -> Iterator[ResultRow]:
-    """All rows of the filter in the order of the smears, read a thousand at a time."""
-    statement = (
-        _rows(shown)
-        .where(condition(connection, scheme, shown))
-        .order_by(smear.c.id, prediction.c.id)
+def every(
+    connection: Connection, scheme: Scheme, shown: ResultFilter, sort: Sort | None = None
+) -> Iterator[ResultRow]:
+    """All rows of the filter in this order, or in that of the smears, a thousand at a time."""
+    keys = all_keys(connection, scheme, shown, sort or Sort())
+    while part := list(islice(keys, ROWS_AT_ONCE)):
+        yield from _rows(connection, scheme, part, shown.job_id, shown.sight)
+
+
+def of_smear(
+    connection: Connection, scheme: Scheme, smear_id: int, sight: Sight | None = None
+) -> list[ResultRow]:
+    """All predictions of a smear, newest first; none to a person to whom it is not open."""
+    newest = prediction.c.at.desc(), prediction.c.id.desc()
+    found = connection.execute(
+        select(prediction.c.smear_id, prediction.c.id)
+        .where(prediction.c.smear_id == smear_id, _is_open(scheme, sight))
+        .order_by(*newest)
     )
-    rows = connection.execute(statement.execution_options(yield_per=1000))
-    for part in rows.partitions():
-        yield from _results(connection, scheme, part)
+    return _rows(connection, scheme, [Key(*row) for row in found], sight=sight)
 
 
-def of_smear(connection: Connection, scheme: Scheme, smear_id: int) -> list[ResultRow]:
-    """All predictions of a smear, newest first."""
-    statement = _rows(ResultFilter()).where(smear.c.id == smear_id).order_by(prediction.c.at.desc())
-    return _results(connection, scheme, connection.execute(statement).all())
-
-
-def map_of(connection: Connection, prediction_id: int) -> AnswerMap | None:
-    """The stored map of a prediction, None if it has none."""
-    row = connection.execute(
-        select(prediction_map).where(prediction_map.c.prediction_id == prediction_id)
-    ).first()
+def map_of(
+    connection: Connection, prediction_id: int, sight: Sight | None = None
+) -> AnswerMap | None:
+    """The stored map of a prediction, None if it has none, or if its smear is not open."""
+    stored_map = select(prediction_map).where(prediction_map.c.prediction_id == prediction_id)
+    if sight is not None and sight.blind:
+        stored_map = stored_map.join(
+            prediction, prediction.c.id == prediction_map.c.prediction_id
+        ).where(_is_open(scheme_of(connection), sight))
+    row = connection.execute(stored_map).first()
     if row is None:
         return None
     values = row._mapping
@@ -251,6 +247,34 @@ def _answer_of(scheme: Scheme, row: Row[Any]) -> Answer:
     return Answer(heads=shown, flags=tuple(mapping[prediction.c.flags].split()))
 
 
+def _is_open(scheme: Scheme, sight: Sight | None) -> ColumnElement[bool]:
+    return true() if sight is None else sight.is_open(scheme, prediction.c.smear_id)
+
+
+def _rows(
+    connection: Connection,
+    scheme: Scheme,
+    keys: Sequence[Key],
+    job_id: int | None = None,
+    sight: Sight | None = None,
+) -> list[ResultRow]:
+    """What the catalogue holds under these keys, in their order."""
+    found = {one.id: one for one in get_smears(connection, [key.smear_id for key in keys])}
+    answers = _answers(connection, keys)
+    errors = _errors(connection, job_id, found)
+    labels = standing_answers(connection, list(found), sight)
+    return [
+        _result(
+            scheme,
+            found[key.smear_id],
+            answers.get(key.prediction_id),
+            labels.get(key.smear_id, {}),
+            errors.get(key.smear_id),
+        )
+        for key in keys
+    ]
+
+
 def _answers(connection: Connection, keys: Sequence[Key]) -> dict[int | None, Row[Any]]:
     """Rows of `prediction` by id."""
     ids = [key.prediction_id for key in keys if key.prediction_id is not None]
@@ -281,22 +305,6 @@ def _errors(
     return found
 
 
-def _results(connection: Connection, scheme: Scheme, rows: Any) -> list[ResultRow]:
-    rows = list(rows)
-    smears = [as_smear(row) for row in rows]
-    labels = standing_answers(connection, [one.id for one in smears])
-    return [
-        _result(
-            scheme,
-            one,
-            row if row._mapping[prediction.c.id] is not None else None,
-            labels.get(one.id, {}),
-            row._mapping.get(job_smear.c.error),
-        )
-        for row, one in zip(rows, smears, strict=True)
-    ]
-
-
 def _result(
     scheme: Scheme, one: Smear, row: Row[Any] | None, label: dict[str, str], error: str | None
 ) -> ResultRow:
@@ -313,13 +321,6 @@ def _result(
         at=mapping[prediction.c.at],
     )
     return ResultRow(one, found, f"m{found.model_id}", label, error)
-
-
-def _rows(shown: ResultFilter) -> Select[Any]:
-    columns = [*SMEAR_COLUMNS, *prediction.c]
-    if shown.job_id is not None:
-        columns.append(job_smear.c.error)
-    return select(*columns).select_from(source(shown))
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -5,37 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    column,
-    exists,
-    func,
-    insert,
-    or_,
-    select,
-    table,
-    true,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
+from marrow.catalogue import flags
+from marrow.catalogue.database import IN_LIMIT
 from marrow.catalogue.locks import lock_study
-from marrow.catalogue.schema import label, smear, test_patient
-from marrow.records import NewSmear, Record, Smear
+from marrow.catalogue.schema import CALLS, label, model, prediction, smear, test_patient
+from marrow.catalogue.sight import Sight, is_read_by, scheme_of, seen_by
+from marrow.catalogue.smear_filter import SmearFilter, condition
+from marrow.records import NewSmear, Smear
+from marrow.schemes import Scheme
 from marrow.settings import STORE_ROOT
 
-IN_LIMIT = 10_000
-"""Values of one IN list; SQLite takes 32,766 bound values in a statement."""
-
-
-TRIGRAM = 3
-_MOST_TRIGRAMS = 40
-"""Of a longer text, its beginning chooses; `holds` reads the rest."""
-_smear_text = table("smear_text", column("rowid"), column("smear_text"))
+__all__ = [
+    "COLUMNS",
+    "IN_LIMIT",
+    "KEEP",
+    "SmearFilter",
+    "SmearRow",
+    "all_ids",
+    "as_smear",
+    "count",
+    "describe",
+    "get",
+    "ids_at",
+    "ids_of",
+    "keep_test_patients",
+    "next_unread",
+    "page",
+    "register",
+    "standing_answers",
+    "test_patients",
+]
 
 _PLACE = ("root", "path", "members")
 
@@ -47,21 +48,17 @@ class _Keep:
 KEEP: Final = _Keep()
 
 
-class SmearFilter(Record):
-    """Which smears a list shows; None means any."""
-
-    text: str = ""
-    """Part of the path, the patient, or the name S000148."""
-    labelled: bool | None = None
-    patient: str | None = None
-    site: str | None = None
-
-
 class SmearRow(NamedTuple):
-    """A smear and the standing answers to it, by head."""
+    """A smear as the Cases list shows it."""
 
     smear: Smear
     answers: dict[str, str]
+    """Standing answers by head; see `standing_answers`."""
+    flagged: bool = False
+    """Whether a person's flag stands."""
+    model_call: str = ""
+    """The champion's call of the primary head and its probability, `MDS .71`; empty where it has
+    said nothing, or where it is hidden."""
 
 
 def register(connection: Connection, at: float, new: NewSmear) -> tuple[int, bool]:
@@ -121,13 +118,13 @@ def ids_at(connection: Connection, places: Sequence[tuple[str, str]]) -> dict[tu
 
 def all_ids(connection: Connection, shown: SmearFilter) -> list[int]:
     """Ids of all smears that the filter shows, in order."""
-    statement = select(smear.c.id).where(_condition(connection, shown)).order_by(smear.c.id)
+    statement = select(smear.c.id).where(condition(connection, shown)).order_by(smear.c.id)
     return list(connection.execute(statement).scalars())
 
 
 def count(connection: Connection, shown: SmearFilter) -> int:
     """How many smears the filter shows."""
-    statement = select(func.count()).select_from(smear).where(_condition(connection, shown))
+    statement = select(func.count()).select_from(smear).where(condition(connection, shown))
     return int(connection.execute(statement).scalar_one())
 
 
@@ -135,28 +132,83 @@ def page(connection: Connection, shown: SmearFilter, offset: int, limit: int) ->
     """`limit` rows of the filtered list from `offset`, in the order of the ids."""
     statement: Select[Any] = (
         select(*COLUMNS)
-        .where(_condition(connection, shown))
+        .where(condition(connection, shown))
         .order_by(smear.c.id)
         .offset(offset)
         .limit(limit)
     )
     smears = [as_smear(row) for row in connection.execute(statement)]
-    answers = standing_answers(connection, [one.id for one in smears])
-    return [SmearRow(one, answers.get(one.id, {})) for one in smears]
+    ids, sight = [one.id for one in smears], shown.sight
+    answers = standing_answers(connection, ids, sight)
+    flagged = flags.standing(connection, ids, sight)
+    calls = _champion_calls(connection, ids, sight)
+    return [
+        SmearRow(one, answers.get(one.id, {}), one.id in flagged, calls.get(one.id, ""))
+        for one in smears
+    ]
 
 
-def standing_answers(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, str]]:
-    """Newest standing answer per smear and head, whoever gave it."""
+def next_unread(
+    connection: Connection, scheme: Scheme, shown: SmearFilter, reader: str, after_id: int
+) -> int | None:
+    """The first smear after this one that the filter shows and the reader has not read.
+
+    After the last smear comes the first, up to and including the one of `after_id`; None: he
+    has read all.
+    """
+    wanted = condition(connection, shown), ~is_read_by(scheme, reader, smear.c.id)
+    first = select(smear.c.id).where(*wanted).order_by(smear.c.id).limit(1)
+    for part in (smear.c.id > after_id, smear.c.id <= after_id):
+        found = connection.execute(first.where(part)).scalar_one_or_none()
+        if found is not None:
+            return int(found)
+    return None
+
+
+def standing_answers(
+    connection: Connection, ids: Sequence[int], sight: Sight | None = None
+) -> dict[int, dict[str, str]]:
+    """The answer that counts per smear and head: the adjudicated one, else the newest standing
+    one, whoever gave it.
+
+    Parameters
+    ----------
+    sight : Sight or None
+        Who looks: of a smear that is not open, his own answers. None: no person.
+    """
     found: dict[int, dict[str, str]] = {}
+    is_seen = seen_by(connection, sight, label)
     for start in range(0, len(ids), IN_LIMIT):
         statement = (
             select(label.c.smear_id, label.c.head, label.c.answer)
             .where(label.c.smear_id.in_(ids[start : start + IN_LIMIT]))
-            .where(label.c.superseded_at.is_(None))
-            .order_by(label.c.at, label.c.id)
+            .where(label.c.superseded_at.is_(None), is_seen)
+            .order_by(label.c.is_adjudicated, label.c.at, label.c.id)
         )
         for row in connection.execute(statement):
             found.setdefault(row.smear_id, {})[row.head] = row.answer
+    return found
+
+
+def _champion_calls(
+    connection: Connection, ids: Sequence[int], sight: Sight | None
+) -> dict[int, str]:
+    """What the champion calls each smear, as `SmearRow.model_call`; its newest answer counts."""
+    scheme = scheme_of(connection)
+    place = [head.name for head in scheme.heads].index(scheme.primary)
+    classes = scheme.heads[place].classes
+    seen = [] if sight is None else [sight.is_open(scheme, prediction.c.smear_id)]
+    found: dict[int, str] = {}
+    for start in range(0, len(ids), IN_LIMIT):
+        statement = (
+            select(prediction.c.smear_id, prediction.c[CALLS[place]], prediction.c.top_p)
+            .join(model, model.c.id == prediction.c.model_id)
+            .where(prediction.c.smear_id.in_(ids[start : start + IN_LIMIT]))
+            .where(model.c.is_champion, *seen)
+            .order_by(prediction.c.id)
+        )
+        for smear_id, call, top_p in connection.execute(statement):
+            found[smear_id] = f"{classes[call]} {f'{top_p:.2f}'.removeprefix('0')}"
     return found
 
 
@@ -206,58 +258,6 @@ def keep_test_patients(connection: Connection, patients: Iterable[str]) -> froze
     rows = [{"patient": name} for name in sorted(patients)]
     connection.execute(insert(test_patient), rows)
     return frozenset(row["patient"] for row in rows)
-
-
-def _condition(connection: Connection, shown: SmearFilter) -> ColumnElement[bool]:
-    terms: list[ColumnElement[bool]] = [true()]
-    if shown.text:
-        asked = shown.text.strip()
-        terms += [holds(smear, asked), may_hold(connection, smear.c.id, asked)]
-    if shown.labelled is not None:
-        has_label = exists().where(
-            and_(label.c.smear_id == smear.c.id, label.c.superseded_at.is_(None))
-        )
-        terms.append(has_label if shown.labelled else ~has_label)
-    if shown.patient is not None:
-        terms.append(smear.c.patient == shown.patient)
-    if shown.site is not None:
-        terms.append(smear.c.site == shown.site)
-    return and_(*terms)
-
-
-def holds(who: Any, asked: str) -> ColumnElement[bool]:
-    """Whether the path, the patient or the name (S000148) of `who`, a smear, holds this text."""
-    terms = [
-        who.c.path.icontains(asked, autoescape=True),
-        who.c.patient.icontains(asked, autoescape=True),
-    ]
-    number = _number(asked)
-    if number is not None:
-        terms.append(who.c.id == number)
-    return or_(*terms)
-
-
-def may_hold(connection: Connection, smear_id: Any, asked: str) -> ColumnElement[bool]:
-    """True of every smear that holds this text, and of few others; quick, where `holds` reads
-    each path. Always true of a short text, and on PostgreSQL, which reads a million in 0.5 s.
-    """
-    if connection.dialect.name != "sqlite" or len(asked) < TRIGRAM:
-        return true()
-    starts = range(min(len(asked) - TRIGRAM + 1, _MOST_TRIGRAMS))
-    trigrams = {asked[start : start + TRIGRAM].replace('"', '""') for start in starts}
-    wanted = " AND ".join(f'"{one}"' for one in sorted(trigrams))
-    found: Any = select(_smear_text.c.rowid).where(_smear_text.c.smear_text.op("MATCH")(wanted))
-    number = _number(asked)
-    if number is not None:
-        found = union_all(found, select(smear.c.id).where(smear.c.id == number))
-    is_found: ColumnElement[bool] = smear_id.in_(found)
-    return is_found
-
-
-def _number(asked: str) -> int | None:
-    """148 of `S000148` or `148`, None of what is no smear's name."""
-    digits = asked.upper().removeprefix("S").lstrip("0")
-    return int(digits) if digits.isdigit() and len(digits) < 10 else None
 
 
 COLUMNS = tuple(smear.c[name] for name in Smear.model_fields)

@@ -24,6 +24,12 @@ def one_line(job: Job) -> str:
     return f"{text} ({job.error})" if job.error else text
 
 
+def hidden_text(hidden: int) -> str:
+    """How many smears a list says nothing of."""
+    smears = "1 smear is" if hidden == 1 else f"{hidden} smears are"
+    return f"{smears} hidden: blind reading (`marrow readers` shows who has still to read)"
+
+
 def unit_of(job: Job) -> str:
     """What a job's counts are of."""
     return "smears" if job.kind == "classify" else "epochs"
@@ -115,6 +121,8 @@ def _lines(summary: JobSummary, now: float) -> list[tuple[str, str]]:
     for one in summary.calls:
         called = ", ".join(f"{name} {count}" for name, count in one.counts.items())
         lines.append(("calls", f"{one.head}: {called} (n = {one.n} smears)" if one.n else ""))
+    if summary.hidden:
+        lines.append(("hidden", f"the calls of {summary.hidden} smears: blind reading"))
     lines.append(("pieces", _pieces_text(summary)))
     return lines
 

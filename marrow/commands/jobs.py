@@ -15,6 +15,7 @@ from marrow.cli import REFUSED, AsJson, console, session_of, show
 from marrow.client import Client, has_worker_installed
 from marrow.commands.job_words import (
     expected_text,
+    hidden_text,
     jobs_table,
     one_line,
     reason_lines,
@@ -25,6 +26,7 @@ from marrow.exporting import require_writable, write_job_csv
 from marrow.outlook import Outlook, outlook_of, outlooks
 from marrow.records import Event, Job, Night
 from marrow.summary import failures_of, summarise, throughput_of
+from marrow.windows import local_zone
 
 LARGEST_ID = 2**31 - 1
 """Of an INTEGER in PostgreSQL; SQLite's is larger."""
@@ -87,11 +89,13 @@ def classify(
     )
     if wait:
         job = wait_for(client, job, as_json)
+    hidden = 0
     if out is not None:
-        write_job_csv(client.study, job.id, out, refused, copies)
+        hidden = write_job_csv(client.study, job.id, out, refused, copies)
     text = one_line(job) + (f"\n{len(refused)} files refused" if refused else "")
     text += f"\nresults: {out}" if out is not None else ""
-    values = job.model_dump() | {"refused": [str(error) for error in refused]}
+    text += f"\n{hidden_text(hidden)}" if hidden else ""
+    values = job.model_dump() | {"refused": [str(error) for error in refused], "hidden": hidden}
     if not wait:
         outlook = outlook_of(client.study, job, is_waking=True)
         values |= {"outlook": outlook.model_dump()}
@@ -254,11 +258,3 @@ def model_number(text: str | None) -> int | None:
     if not digits.isdecimal() or int(digits) > LARGEST_ID:
         raise typer.BadParameter(f"{text!r} is no model; models are named m17")
     return int(digits)
-
-
-def local_zone() -> str:
-    """IANA name of this machine's time zone."""
-    name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
-    if not name:
-        raise typer.BadParameter("this machine's time zone is not known: give --zone Europe/Berlin")
-    return name

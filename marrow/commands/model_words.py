@@ -86,6 +86,8 @@ def comparison_text(found: Comparison, scheme: Scheme) -> str:
             f"  {one_change.smear} of {one_change.patient}, {one_change.head}: "
             f"{one_change.before} -> {one_change.after} (label: {truth})"
         )
+    if found.hidden:
+        lines.append(f"{found.hidden} smears whose call changes are hidden: blind reading")
     if len(found.changes) > _CHANGES_SHOWN:
         lines.append(f"  ... and {len(found.changes) - _CHANGES_SHOWN} more (--json lists all)")
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from marrow.commands.model_words import (
     interval,
     protocol_text,
 )
+from marrow.comparing import without_hidden
 from marrow.model_files import export_model
 from marrow.promotion import Promoted, compare_models, promote, rollback
 
@@ -127,10 +128,15 @@ def rollback_model(
 @group.command("history")
 def history(context: typer.Context, as_json: AsJson = False) -> None:
     """Every change of the champion, newest first, and why."""
-    with session_of(context).study.database.read() as connection:
+    study = session_of(context).study
+    with study.database.read() as connection:
         found = models.promotions(connection)[::-1]
+        compared = [without_hidden(connection, study.scheme, one.comparison) for one in found]
     if as_json:
-        show(True, [one.model_dump() for one in found], "")
+        rows = [
+            one.model_dump() | {"comparison": its} for one, its in zip(found, compared, strict=True)
+        ]
+        show(True, rows, "")
         return
     table = Table("when (UTC)", "champion", "before", "how", "reason")
     for one in found:

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from marrow.catalogue import models
+from marrow.catalogue.sight import count_hidden
 from marrow.cli import AsJson, session_of, show
+from marrow.commands.job_words import hidden_text
 from marrow.commands.jobs import model_number
 from marrow.errors import NotFound
 from marrow.exporting import write_all_csv, write_patients_csv
@@ -42,7 +44,10 @@ def export(
         written, what = write_all_csv(study, target), "predictions"
     else:
         written, what = write_patients_csv(study, _model(study, model_id), target), "patients"
-    show(as_json, {"rows": written, "file": str(target)}, f"{written} {what} in {target}")
+    with study.database.read() as connection:
+        hidden = count_hidden(connection, study.scheme)
+    text = f"{written} {what} in {target}" + (f"\n{hidden_text(hidden)}" if hidden else "")
+    show(as_json, {"rows": written, "file": str(target), "hidden": hidden}, text)
 
 
 def _model(study: Study, model_id: int | None) -> ModelRecord:

@@ -106,11 +106,14 @@ def _grouped(warnings: tuple[tuple[str, str], ...]) -> list[str]:
 def label(
     context: typer.Context,
     table: Annotated[Path, typer.Argument(help="CSV: file, and a column per head.")],
+    reader: Annotated[
+        str | None, typer.Option(help="Whose labels these are (default: MARROW_READER).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Give labels, patients and sites to smears that are registered already."""
     study = session_of(context).study
-    given, unknown = label_known_smears(study, table)
+    given, unknown = label_known_smears(study, table, reader)
     text = f"{given} smears labelled"
     if unknown:
         text += f"; {len(unknown)} files are not registered: {', '.join(unknown[:5])}"

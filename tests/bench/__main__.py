@@ -1,6 +1,6 @@
 """`make bench`: what stands between the bare model and a person, as a table of ratios.
 
-    python -m tests.bench [--quick] [--json FILE] [--only engine,latency,workers,catalogue,training]
+    python -m tests.bench [--quick] [--json FILE] [--only engine,latency,...]
 
 Each figure compares two things that were measured in turn in this run; none is a time limit.
 """
@@ -22,9 +22,10 @@ from tests.bench.figures import Figure, table
 from tests.bench.material import write_fields
 from tests.bench.path import latency, throughput
 from tests.bench.training import training
+from tests.bench.viewer import viewer
 from tests.bench.workers import two_workers
 
-PARTS = ("engine", "latency", "workers", "catalogue", "training")
+PARTS = ("engine", "latency", "workers", "catalogue", "training", "viewer")
 
 
 def main() -> int:
@@ -65,6 +66,9 @@ def _measure(part: str, folder: Path, is_quick: bool) -> list[Figure]:
     if part == "training":
         fields_count, rounds = (24, 2) if is_quick else (64, 5)
         return training(folder, fields_count, rounds)
+    if part == "viewer":
+        stored = folder.parent / "catalogue" / "home"  # where that part was measured before
+        return viewer(folder, is_quick, stored if stored.exists() else None)
     rounds = 1 if is_quick else 3
     fields = write_fields(folder / "fields", 64 * (rounds + 1))
     return two_workers(folder, fields, rounds)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, func, insert, select, text
 
 from marrow.catalogue import jobs, models, predictions, smears
@@ -34,6 +35,7 @@ from marrow.catalogue.schema import (
     smear,
 )
 from marrow.catalogue.smears import SmearFilter
+from marrow.catalogue.worklist import worklist_place
 from marrow.records import AnswerMap, Provenance
 from marrow.schemes import AA_MDS_AML
 from marrow.settings import Settings
@@ -45,9 +47,14 @@ MAP_SHAPE = (5, 8, 8)
 NIGHT = 100_000
 """Smears of one night's job."""
 SMEARS_OF_PATIENT = 20
-PAGE = 200
+PAGE = 500
+"""As the Results tab reads."""
 PAGE_GOAL_MS = 150.0
 CHUNK = 20_000
+UNSURE_BELOW = 0.5
+UNLIKE_SHARE = 0.05
+AGREEING = 0.9
+"""Share of labels that are the model's call whatever it is; the others are drawn."""
 FIRST_AT = 1_800_000_000.0
 
 
@@ -100,14 +107,13 @@ def _fill_night(
     _store(connection, event, (_event_row(night + 1, n, first, total, at) for n in range(pieces)))
     _store(connection, smear, (_smear_row(n, night, at) for n in range(first, first + total)))
     answered = range(first, first + count)
-    _store(
-        connection,
-        prediction,
-        _prediction_rows(random, answered, start + 1, model_id, provenance_id, at),
-    )
+    diagnosis = random.dirichlet((0.3, 0.3, 0.3), count)
+    common = {"model_id": model_id, "provenance_id": provenance_id}
+    rows = _prediction_rows(random, diagnosis, answered, start + 1, at)
+    _store(connection, prediction, (row | common for row in rows))
     _store(connection, prediction_map, _map_rows(random, range(start + 1, start + 1 + count)))
     _store(connection, job_smear, _outcome_rows(night + 1, first, count, total, start + 1))
-    _store(connection, label, (_label_row(n, at) for n in answered[::20]))
+    _store(connection, label, _label_rows(random, diagnosis, answered, at))
 
 
 def _store(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
@@ -151,27 +157,26 @@ def _smear_row(number: int, night: int, at: float) -> dict[str, Any]:
 
 def _prediction_rows(
     random: np.random.Generator,
+    diagnosis: NDArray[np.float64],
     answered: range,
     first_id: int,
-    model_id: int,
-    provenance_id: int,
     at: float,
 ) -> Iterator[dict[str, Any]]:
-    diagnosis = random.dirichlet((0.3, 0.3, 0.3), len(answered))
     mds = np.clip(diagnosis[:, 1] + random.normal(0, 0.02, len(answered)), 0, 1)
+    strangeness = random.random(len(answered))
     for k, smear_id in enumerate(answered):
         p_mds, answer = float(mds[k]), diagnosis[k].tolist()
         calls = int(p_mds > 0.5), int(diagnosis[k].argmax())
+        flags = _flags(calls, max(answer), float(strangeness[k]))
         row = {
             "id": first_id + k,
             "smear_id": smear_id,
-            "model_id": model_id,
             "precision": "fp32",
             "regions_revision": 0,
-            "provenance_id": provenance_id,
             "at": at + k // 64,
-            "flags": "" if calls[0] == (calls[1] == 1) else "heads-disagree",
+            "flags": " ".join(flags),
             "top_p": max(answer),
+            "worklist": worklist_place(flags, max(answer)),
             "call_0": calls[0],
             "call_1": calls[1],
             "p_00": 1 - p_mds,
@@ -201,10 +206,28 @@ def _outcome_rows(
         yield {"job_id": job_id, "smear_id": first + k, "piece": k // 64, **outcome}
 
 
-def _label_row(smear_id: int, at: float) -> dict[str, Any]:
-    answer = AA_MDS_AML.heads[1].classes[smear_id % 3]
-    said = {"head": "diagnosis", "answer": answer, "reader": "jk", "seen_prediction": False}
-    return {"smear_id": smear_id, **said, "at": at}
+def _flags(calls: tuple[int, int], top_p: float, strangeness: float) -> list[str]:
+    """About 1 in 11 predictions has one: most are unsure, few have two."""
+    carried = {
+        "heads-disagree": calls[0] != (calls[1] == 1),
+        "unsure": top_p < UNSURE_BELOW,
+        "unlike-training": strangeness < UNLIKE_SHARE,
+    }
+    return [name for name, is_so in carried.items() if is_so]
+
+
+def _label_rows(
+    random: np.random.Generator, diagnosis: NDArray[np.float64], answered: range, at: float
+) -> Iterator[dict[str, Any]]:
+    """Of every tenth smear, and of one in 200 a second reader's; most say what the model says."""
+    classes = AA_MDS_AML.heads[1].classes
+    for k, smear_id in enumerate(answered):
+        readers = ["jk"] * (k % 10 == 0) + ["mw"] * (k % 200 == 0)
+        for reader in readers:
+            is_call = random.random() < AGREEING
+            answer = classes[int(diagnosis[k].argmax()) if is_call else int(random.integers(3))]
+            said = {"head": "diagnosis", "answer": answer, "reader": reader}
+            yield {"smear_id": smear_id, **said, "seen_prediction": False, "at": at}
 
 
 class Timing(NamedTuple):
@@ -231,10 +254,26 @@ def table_bytes(study: Study) -> dict[str, int]:
 FILTERS: dict[str, dict[str, Any]] = {
     "all": {},
     "a call": {"head": "diagnosis", "call": "MDS"},
+    "a call, p 0.5": {"head": "diagnosis", "call": "MDS", "min_p": 0.5},
+    "a call, p 0.99": {"head": "diagnosis", "call": "MDS", "min_p": 0.99},
     "a call, p 0.9": {"head": "diagnosis", "call": "MDS", "min_p": 0.9},
     "a model": {"model_id": 2},
-    "a flag": {"flag": "heads-disagree"},
+    "a flag": {"flag": "unsure"},
+    "a rare flag": {"flag": "heads-disagree"},
     "a flag that is nowhere": {"flag": "few-tiles"},
+    "flagged": {"flagged": True},
+    "disagrees": {"disagrees": True},
+    "does not disagree": {"disagrees": False},
+    "disagrees, a call": {"disagrees": True, "head": "diagnosis", "call": "MDS"},
+    "disagrees, p 0.9": {"disagrees": True, "head": "diagnosis", "call": "MDS", "min_p": 0.9},
+    "disagrees, flagged": {"disagrees": True, "flagged": True},
+    "disagrees, a model": {"disagrees": True, "model_id": 2},
+    "disagrees, one night": {"disagrees": True, "text": "night-000"},
+    "flagged, a call": {"flagged": True, "head": "diagnosis", "call": "MDS"},
+    "flagged, a model": {"flagged": True, "model_id": 2},
+    "a model, a call": {"model_id": 2, "head": "diagnosis", "call": "MDS"},
+    "a model, p 0.9": {"model_id": 2, "head": "diagnosis", "call": "MDS", "min_p": 0.9},
+    "blind": {"sight": {"reader": "jk", "blind": ("jk", "mw")}},
     "one file": {"text": "field_0000921"},
     "one patient": {"text": "P00049"},
     "one night": {"text": "night-000"},
@@ -243,13 +282,18 @@ FILTERS: dict[str, dict[str, Any]] = {
     "a job": {"job_id": 1},
     "a job's calls": {"job_id": 1, "head": "diagnosis", "call": "MDS"},
     "a job's errors": {"job_id": 1, "has_error": True},
+    "a job, so far": {"job_id": 1, "has_ended": True},
+    "a job, flagged": {"job_id": 1, "has_ended": True, "flagged": True},
+    "a job, disagrees": {"job_id": 1, "has_ended": True, "disagrees": True},
+    "a job, p 0.9": {"job_id": 1, "head": "diagnosis", "call": "MDS", "min_p": 0.9},
+    "a job, a patient": {"job_id": 1, "text": "P00049"},
     "a night's calls": {"text": "night-000", "head": "diagnosis", "call": "MDS"},
 }
 
 
 def sorts() -> list[Sort]:
     """Every column of the table, rising and falling."""
-    columns = ["smear", "patient", "at", "top_p"]
+    columns = ["smear", "patient", "at", "top_p", "flags", "model", "worklist"]
     for head in AA_MDS_AML.heads:
         columns += [f"call:{head.name}", *(f"p:{head.name}:{name}" for name in head.classes)]
     return [Sort(column=name, descending=down) for name in columns for down in (False, True)]
@@ -273,6 +317,8 @@ def smear_pages(study: Study, times: int = 2) -> list[Timing]:
     """First pages of the list of smears."""
     asked = [{}, {"text": "field_0000921"}, {"text": "zebra"}, {"labelled": True}]
     asked += [{"labelled": False}, {"patient": "P000049"}, {"site": "site 2"}]
+    blind = {"sight": {"reader": "jk", "blind": ("jk", "mw")}}
+    asked += [blind, {**blind, "labelled": False}, {**blind, "unread_by": "jk"}]
     figures = []
     for values in asked:
         shown = SmearFilter(**values)

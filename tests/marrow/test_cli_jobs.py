@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import update
 
 from marrow.catalogue import jobs
 from marrow.catalogue.schema import job_smear, piece
-from marrow.records import Job, ModelRecord, SweepSpec
+from marrow.records import Job, ModelRecord, SweepSpec, TrainingSpec
 from marrow.study import Study
+from marrow.sweeps import Grid, plan
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -185,3 +188,50 @@ def test_a_sweep_says_what_it_trains_and_is_queued_for_the_night(study: Study) -
     values = json.loads(again.stdout)
     assert (values["epochs"], values["separate_epochs"]) == (200, 840)
     assert values["spec"]["runs"][0]["augment"] == "seed8"
+
+
+def test_cells_of_a_sweep_are_shown_stopped_and_resumed(study: Study) -> None:
+    base = TrainingSpec(tune="full")
+    spec = plan(Grid(base=base, loss_weights=((5.0, 5.0), (1.0, 9.0)), epochs=(30, 50)))
+    with study.database.write() as connection:
+        jobs.submit_sweep(connection, study.database.now(connection), spec)
+    done = marrow(study, "stop", "1", "--cell", "3", "--cell", "4")
+    assert done.stdout == "Job 1 is waiting: cell 3, 4 stopped; 1 of 2 runs wait for a person\n"
+    found = json.loads(marrow(study, "board", "1", "--json").stdout)
+    assert [one["state"] for one in found["cells"]] == ["waiting"] * 2 + ["stopped"] * 2
+    shown = marrow(study, "board", "1").stdout
+    assert "1:9" in shown
+    assert "0 of 50" in shown
+    again = json.loads(marrow(study, "resume", "1", "--json").stdout)
+    assert again["stopped"] == {"cells": [], "runs": []}
+    refused = marrow(study, "stop", "1", "--cell", "5")
+    assert (refused.returncode, "no cell 5" in refused.stderr) == (1, True)
+
+
+def test_a_dry_run_says_who_would_train_and_queues_nothing(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "smears"
+    folder.mkdir()
+    lines = ["file,patient,diagnosis"]
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,P{number},{('AA', 'MDS', 'AML')[number % 3]}")
+    table = folder / "labels.csv"
+    table.write_text("\n".join(lines))
+    assert marrow(study, "import", str(folder), "--labels", str(table)).returncode == 0
+    left_out = "--leave-out", "P0=wrong stain"
+    done = marrow(study, "sweep", "--dry-run", "--folds", "2", *left_out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "11 patients (AA 3, MDS 4, AML 4), 11 smears" in done.stdout
+    assert "test patients, will be drawn: 3 (AA 1, MDS 1, AML 1)" in done.stdout
+    assert "left out: 1 smears, left out by hand: wrong stain" in done.stdout
+    asked = "--dry-run", "--json", "--folds", "9", *left_out
+    found = json.loads(marrow(study, "train", *asked).stdout)
+    assert found["cohort"]["left_out"][0]["patient"] == "P0"
+    assert "9 folds" in found["cohort"]["trouble"]
+    assert found["runs"] == 10
+    refused = marrow(study, "sweep", "--dry-run", "--leave-out", "P99=x", "--folds", "0")
+    assert refused.returncode == 1
+    assert "It would be refused: 'P99' is neither a patient" in refused.stdout
+    assert marrow(study, "sweep", "--leave-out", "P1").returncode == 2
+    assert json.loads(marrow(study, "jobs", "--json").stdout) == []

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from marrow import statistics
 from marrow.catalogue import labels, models, smears
+from marrow.catalogue.sight import set_blind_readers
 from marrow.cli import build
-from marrow.comparing import Comparison
+from marrow.comparing import Comparison, without_hidden
 from marrow.errors import NotBetter, NotFound
 from marrow.promotion import compare_models, promote, rollback
 from marrow.records import ModelRecord, NewSmear
@@ -152,6 +153,25 @@ def test_the_smears_whose_call_changes_are_named(study: Study, ids: list[int]) -
         ("S000001", "P0", "MDS", "AA", "AA"),
         ("S000006", "P5", "AML", "AA", "AML"),
     ]
+
+
+def test_the_changes_of_hidden_smears_are_counted_and_not_named(
+    study: Study, ids: list[int]
+) -> None:
+    first = add_model(study, "a", said_of(ids, TRUTH, wrong=[0]))
+    second = add_model(study, "c", said_of(ids, TRUTH, wrong=[5]))
+    stored = compare_models(study, first, second).model_dump(mode="json")
+    with study.database.write() as connection:
+        set_blind_readers(connection, ["r", "s"])
+        labels.give(connection, 2.0, study.scheme, ids[5], {"diagnosis": "AML"}, "s", False)
+    found = compare_models(study, first, second)
+    assert ({one.smear for one in found.changes}, found.hidden) == ({"S000006"}, 1)
+    # The figures are of all smears, as before; what was stored earlier names no hidden one either.
+    assert found.model_dump(mode="json")["blind"] == stored["blind"]
+    with study.database.read() as connection:
+        shown = without_hidden(connection, study.scheme, stored)
+        assert {one["smear"] for one in shown["changes"]} == {"S000006"}
+        assert without_hidden(connection, study.scheme, {}) == {}
 
 
 def test_patients_that_one_of_them_was_trained_on_are_left_out(

@@ -45,7 +45,7 @@ GOLDEN: list[tuple[Record, str]] = [
         '"batch_size":32,"trunk_learning_rate":0.0001,"head_learning_rate":0.001,"dropout":0.2,'
         '"input_px":256,"tiles_per_slide":16,"test_share":0.3,"smear_is_patient":false,'
         '"protocol":"honest","augment":"none","copies":4,"heads_first":30,"folds":2,"fold":1,'
-        '"hold_out_sites":[],"precision":"auto"}],'
+        '"hold_out_sites":[],"left_out":[],"precision":"auto"}],'
         '"cells":[{"loss_weights":[1.0,9.0],"epochs":10,"seed":0,"run":0,"fold_runs":[1,2]}],'
         '"notes":["why"]}',
     ),

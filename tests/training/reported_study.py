@@ -10,13 +10,13 @@ import numpy as np
 
 from marrow.calibration import Calibration
 from marrow.catalogue import cohorts, jobs, labels, models, smears
+from marrow.evaluate import evaluate
 from marrow.records import Cell, ModelRecord, NewSmear, SweepSpec, TrainingSpec
 from marrow.schemes import Scheme
 from marrow.study import Study
 from training.calibrate import OutOfFold, fit_calibration
 from training.checkpoints import ModelCard
 from training.dataset import LabelledSmear
-from training.evaluate import evaluate
 from training.preprocess import Preprocessing
 from training.scoring import flags_of
 

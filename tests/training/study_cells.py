@@ -30,12 +30,12 @@ from sklearn.preprocessing import StandardScaler
 
 from marrow.records import Smear, TrainingSpec
 from marrow.schemes import Scheme
+from marrow.splits import draw_test_patients, split
 from tests.training.runs import Bench
 from training.dataset import Decoder, LabelledSmear, views_of
 from training.features import pooled_features
 from training.network import build_network, load_trunk
 from training.preprocess import Preprocessing
-from training.splits import draw_test_patients, split
 from training.turn import Turn
 
 SCHEME = Path(__file__).parents[2] / "examples" / "cells.toml"

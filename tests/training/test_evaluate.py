@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from marrow import statistics
-from training.evaluate import evaluate
+from marrow.evaluate import evaluate
 
 
 def probabilities(smears, scheme, seed=0, skill=1.0):

@@ -161,6 +161,23 @@ def test_tells_the_figures_of_each_epoch(make_bench):
     assert first.known == {"mds": 12, "diagnosis": 12}
     assert first.loss == pytest.approx(sum(first.losses.values()) / 2)
     assert first.validation is None
+    assert 0 <= first.auc <= 1
+    assert set(first.balanced) == {"mds", "diagnosis"}
+
+
+@pytest.mark.parametrize("tune", ["heads", "full"])
+def test_a_run_that_leaves_out_a_fold_tells_how_it_does_on_it(make_bench, tune):
+    bench = make_bench("fold")
+    spec = SPEC.model_copy(update={"tune": tune, "folds": 2, "fold": 0})
+    bench.run(spec, 0, Sides(bench.train, bench.test, []))
+    keys = {"loss", "losses", "accuracies", "balanced", "auc", "known"}
+    for told in bench.told:
+        side = told.validation
+        assert set(side) == keys
+        assert side["loss"] == pytest.approx(sum(side["losses"].values()) / 2)
+        # Of 13 training smears 12 have an answer; each stands on one of the two sides.
+        assert told.known["diagnosis"] + side["known"]["diagnosis"] == 12
+        assert side["auc"] is None or 0 <= side["auc"] <= 1
 
 
 def test_heads_learn_what_can_be_learned(make_bench):

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from marrow.errors import CannotSplit
+from marrow.folds import fold_of, split_images
 from marrow.schemes import Head, Scheme
 from training.dataset import LabelledSmear
-from training.folds import fold_of, split_images
 
 
 def rows(**patients: int) -> list[tuple[str, str]]:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from marrow.catalogue import labels, models, smears
+from marrow.evaluate import evaluate
 from training.dataset import LabelledSmear
-from training.evaluate import evaluate
 from training.report import make_report
 from training.report.evidence import gather
 from training.report.images import Eye, look_at_sites

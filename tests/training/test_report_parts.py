@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score, roc_curve
 
+from marrow.catalogue.sight import set_blind_readers
+from marrow.paper_tables import model_text
 from marrow.records import Cell, Scoring
 from marrow.schemes import AA_MDS_AML
+from marrow.scored import ScoredRows
 from tests.training.reported_study import reported_study
 from training.report.checklists import CLAIM, TRIPOD_AI
-from training.report.confusion import counts_of
 from training.report.evidence import gather
 from training.report.files import table_csv
 from training.report.flags import flags_of_rows
-from training.report.gallery import overlay, wrong_calls
-from training.report.grid import Grid, model_text
+from training.report.gallery import gallery_parts, overlay, wrong_calls
+from training.report.grid import Grid
 from training.report.images import AT_MOST_A_SITE, _spread
 from training.report.model_card import card_json, card_markdown, facts_of
 from training.report.numbering import numbered
 from training.report.page import page
 from training.report.parts import Missing, Section, Table, figure_text
-from training.report.roc import GRID, roc_curves
-from training.scored import ScoredRows
 
 
 def rows_of(truth, probabilities, smears=None) -> ScoredRows:
@@ -38,32 +37,9 @@ def rows_of(truth, probabilities, smears=None) -> ScoredRows:
     )
 
 
-def test_a_roc_curve_is_that_of_scikit_learn_ties_included():
-    rng = np.random.default_rng(0)
-    truth = rng.random(200) < 0.4
-    scores = np.round(rng.normal(truth.astype(float), 1), 1)
-    curve = roc_curves(scores, truth, np.ones((1, 200)))[0]
-    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
-    np.testing.assert_allclose(curve, np.interp(GRID, fpr, tpr), atol=1e-12)
-    area = np.trapezoid(curve, GRID) if hasattr(np, "trapezoid") else np.trapz(curve, GRID)
-    # The grid cuts corners of at most one step by one point of the curve.
-    assert area == pytest.approx(roc_auc_score(truth, scores), abs=0.01)
-
-
-def test_a_drawn_curve_counts_a_row_as_often_as_it_was_drawn():
-    rng = np.random.default_rng(1)
-    truth, scores = rng.random(30) < 0.5, np.round(rng.random(30), 1)
-    weights = rng.integers(0, 3, (1, 30)).astype(float)
-    repeated = np.repeat(np.arange(30), weights[0].astype(int))
-    drawn = roc_curves(scores, truth, weights)[0]
-    whole = roc_curves(scores[repeated], truth[repeated], np.ones((1, len(repeated))))[0]
-    np.testing.assert_allclose(drawn, whole, atol=1e-12)
-    assert np.isnan(roc_curves(scores, truth, truth[None].astype(float))).all()
-
-
 def test_confusion_counts_truth_by_row_and_calls_by_column():
     rows = rows_of([0, 0, 1, 2], [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0, 1, 0], [0.9, 0.1, 0]])
-    assert counts_of(rows).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert rows.confusion.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_a_patient_is_flagged_when_one_of_the_smears_is():
@@ -98,6 +74,14 @@ def test_wrong_calls_come_worst_first_and_only_from_patients_held_back(make_stud
     )
     assert len(found) == wrong
     assert all(one.call != one.answer for one in found)
+    # What blind reading hides is counted, and not shown.
+    assert not any(one.is_hidden for one in found)
+    with study.database.write() as connection:
+        set_blind_readers(connection, ["nobody", "no one"])
+    hidden = Grid(gather(study, record.id))
+    assert [one.is_hidden for one in wrong_calls(hidden)] == [True] * wrong
+    (part,) = gallery_parts(hidden, None)
+    assert f"{wrong} wrong calls cannot be shown before all blind readers" in part.sentence
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import pytest
 
 from marrow.errors import CannotSplit
 from marrow.schemes import Head, Scheme
-from training.dataset import LabelledSmear, patient_of
-from training.splits import draw_test_patients, patient_class, split, split_of
+from marrow.splits import draw_test_patients, patient_class, patient_of, split
+from training.dataset import LabelledSmear
+from training.splits import split_of
 
 
 def rows(**patients: int) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from PIL import Image
 from marrow.catalogue import models, predictions
 from marrow.catalogue.predictions import ResultFilter, Sort
 from marrow.errors import BadLabels
+from marrow.evaluate import evaluate
 from marrow.exporting import write_all_csv
 from marrow.importing import import_smears
 from marrow.records import (
@@ -23,16 +24,16 @@ from marrow.records import (
     TrainingSpec,
 )
 from marrow.schemes import Scheme
+from marrow.splits import draw_test_patients, split
 from marrow.study import Study
 from training.calibrate import flags_of
 from training.checkpoints import load_model, load_reference
 from training.conclude import Concluded, conclude
 from training.dataset import LabelledSmear
-from training.evaluate import evaluate
 from training.fit import run_segment
 from training.labelled import labelled_smears
 from training.losses import balance_by_patient, class_indices, head_losses
-from training.splits import Sides, draw_test_patients, split
+from training.splits import Sides
 from worker.classify import Classifier, Request
 
 SUBTYPES = Path(__file__).parents[2] / "examples" / "subtypes.toml"

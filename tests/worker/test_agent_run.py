@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 from sqlalchemy.exc import OperationalError
 
-from marrow.catalogue import jobs
+from marrow.catalogue import jobs, stops
 from marrow.errors import BadSettings, Busy, NoStudy
 from marrow.records import SweepSpec, TrainingSpec
 from marrow.schemes import AA_MDS_AML
@@ -215,7 +215,7 @@ def test_a_job_that_waits_is_work_and_a_silent_catalogue_is_not_idleness(
     def fails(connection: object) -> bool:
         raise OperationalError("SELECT", {}, Exception("database is locked"))
 
-    monkeypatch.setattr(jobs, "any_unfinished", fails)
+    monkeypatch.setattr(stops, "any_work", fails)
     assert not ledger.is_idle()
 
 

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from marrow.catalogue import cohorts, labels, smears
+from marrow.catalogue import sight as sights
+from marrow.cohort_preview import HIDDEN, preview_cohort
 from marrow.errors import CannotSplit, UnreachableSmear
 from marrow.importing import import_smears
 from marrow.records import TrainingSpec
@@ -212,3 +214,96 @@ def answer(study: Study, smear_id: int, diagnosis: str, reader: str) -> None:
     with study.database.write() as connection:
         at = study.database.now(connection)
         labels.give(connection, at, AA_MDS_AML, smear_id, {"diagnosis": diagnosis}, reader, False)
+
+
+def test_who_is_left_out_by_hand_neither_trains_nor_is_drawn_and_is_counted(fill) -> None:
+    study = fill(site("kiel", 12))
+    spec = SPEC.model_copy(update={"left_out": (("kiel0", "wrong stain"), ("S000002", "blur"))})
+    cohort = cohort_of(study, spec)
+    sides = cohort.sides
+    assert not {"kiel0", "kiel1"} & (patients(sides.train) | patients(sides.test))
+    assert cohort.excluded == Counter(
+        {"left out by hand: wrong stain": 1, "left out by hand: blur": 1}
+    )
+    again = cohort_of(study, spec, is_begun=True)
+    assert patients(again.sides.train) == patients(sides.train)
+    assert {"kiel0", "kiel1"} <= patients(cohort_of(study, SPEC).sides.train)
+
+
+def test_a_test_patient_and_an_unknown_one_cannot_be_left_out(fill) -> None:
+    study = fill(site("kiel", 12))
+    unknown = SPEC.model_copy(update={"left_out": (("kiel77", "x"),)})
+    with pytest.raises(CannotSplit, match="'kiel77' is neither a patient"):
+        cohort_of(study, unknown)
+    with study.database.read() as connection:
+        assert smears.test_patients(connection) == frozenset()  # nothing was drawn
+    tested = sorted(filter(None, patients(cohort_of(study, SPEC).sides.test)))[0]
+    with pytest.raises(CannotSplit, match="who never move"):
+        cohort_of(study, SPEC.model_copy(update={"left_out": ((tested, "x"),)}))
+
+
+def test_a_file_that_only_left_out_smears_need_may_be_out_of_sight(fill, tmp_path) -> None:
+    study = fill(site("kiel", 12))
+    (tmp_path / "smears" / "000.png").unlink()
+    with pytest.raises(UnreachableSmear):
+        cohort_of(study, SPEC)
+    cohort_of(study, SPEC.model_copy(update={"left_out": (("kiel0", "lost"),)}))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        SPEC.model_copy(update={"hold_out_sites": ("ulm",)}),
+        SPEC.model_copy(update={"protocol": "seed2022"}),
+        SPEC.model_copy(update={"left_out": (("kiel0", "blur"),), "data_seed": 3}),
+    ],
+)
+def test_a_preview_shows_the_cohort_that_the_worker_makes_of_it(fill, spec) -> None:
+    """Before anything is drawn, and without drawing it."""
+    study = fill([*site("kiel", 15), *site("ulm", 6), ("kiel1", "ulm", "MDS"), ("x", "ulm", "")])
+    with study.database.read() as connection:
+        shown = preview_cohort(connection, study.scheme, spec)
+        assert smears.test_patients(connection) == frozenset()
+    cohort = cohort_of(study, spec)
+    train, test, held_out = cohort.sides
+    assert (shown.smears, shown.trouble) == (len(train) + len(test), None)
+    assert shown.patients == len(patients(train) | patients(test))
+    for one in shown.classes:
+        for side, count in ((train, one.train), (test, one.test)):
+            own = [s for s in side if s.answers["diagnosis"] == one.name]
+            assert len(patients(own)) == count
+    assert sum(one.smears for one in shown.held_out) == len(held_out)
+    assert shown.excluded == dict(cohort.excluded)
+    assert shown.test == ("none" if spec.protocol == "seed2022" else "will be drawn")
+
+
+def test_a_preview_says_drawn_once_they_are_and_why_a_training_would_be_refused(fill) -> None:
+    study = fill([*site("kiel", 12), ("", "kiel", "AA")])
+    with study.database.read() as connection:
+        shown = preview_cohort(connection, study.scheme, SPEC)
+    assert shown.trouble is not None
+    assert "1 of 13 labelled smears have no patient" in shown.trouble
+    assert [(one.smear, one.reason) for one in shown.left_out] == [("S000013", "no patient")]
+    own = SPEC.model_copy(update={"smear_is_patient": True, "folds": 10})
+    cohort_of(study, own)
+    with study.database.read() as connection:
+        shown = preview_cohort(connection, study.scheme, own)
+    assert shown.test == "drawn"
+    assert shown.trouble is not None  # the folds come after the sides, which are known
+    assert "--folds" in shown.trouble
+    assert shown.test_patients > 0
+
+
+def test_a_preview_tells_a_blind_reader_nothing_of_labels_that_are_hidden(fill) -> None:
+    study = fill(site("kiel", 12))
+    with study.database.write() as connection:
+        at, reader = study.database.now(connection), study.settings.reader
+        labels.give(connection, at, study.scheme, 1, {"diagnosis": "unsure"}, reader, False)
+        sights.set_blind_readers(connection, ("anna", "bert"))
+    with study.database.read() as connection:
+        who = sights.Sight.of(connection, "anna")
+        (told,) = preview_cohort(connection, study.scheme, SPEC).left_out
+        (hidden,) = preview_cohort(connection, study.scheme, SPEC, who).left_out
+    assert (told.smear_id, told.reason) == (1, "unsure")
+    assert (hidden.smear_id, hidden.reason) == (1, HIDDEN)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from marrow.catalogue import account, jobs, models
+from marrow.catalogue.schema import piece
 from marrow.client import Client
 from marrow.commands.sweep_words import cells_values
-from marrow.records import Job, SweepSpec, TrainingSpec
+from marrow.records import Job, SegmentPayload, SweepSpec, TrainingSpec
 from marrow.schemes import AA_MDS_AML
 from marrow.study import Study
 from marrow.sweeps import Grid, plan
+from worker import claims, scheduler, segments
 from worker.equipment import equip
 from worker.owner import Owner
 from worker.work import Bench
@@ -84,6 +88,11 @@ def test_a_sweep_of_heads_fills_its_grid_with_a_model_for_each_number_of_epochs(
     assert (chosen["chosen"], other["chosen"]) == (True, False)
     assert sorted(chosen["cells"] + other["cells"]) == [0, 1, 2, 3]
     assert other["looks_at_test"] == 2
+    board = client_of(study).board(job.id)
+    assert Counter(cell.state for cell in board.cells) == {"chosen": 2, "done": 2}
+    assert all(cell.metric and cell.metric.unit == "patients" for cell in board.cells)
+    assert all(run.epochs == (1, 2) for run in board.runs)
+    assert [run.validation is None for run in board.runs] == [True, False, False]
     values = cells_values(spec, made)
     assert all(one["model"] and one["metric"]["unit"] == "patients" for one in values)
     assert list((study.store / "runs").iterdir()) == []
@@ -98,3 +107,52 @@ def test_where_a_trunk_is_trained_each_cell_has_its_own_model(study: Study) -> N
     with study.database.read() as connection:
         assert account.models_of(connection, again.id) == made
         assert models.looks(connection, "test") == 8
+
+
+def test_a_sweep_that_was_stopped_within_an_epoch_and_killed_makes_the_same_models(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, spec = sweep(study, tune="full", augment="none")
+    job = client_of(study).sweep(spec)
+    stop_at_a_batch(study, job.id, monkeypatch)
+    assert work_off(study) == 1  # up to the batch after the stop
+    with study.database.read() as connection:
+        payloads = connection.execute(
+            select(piece.c.payload).where(piece.c.job_id == job.id, piece.c.state == "new")
+        ).scalars()
+        marks = [SegmentPayload.model_validate(one).checkpoint for one in payloads]
+    assert [(mark.epoch, mark.batch) for mark in marks if mark is not None] == [(0, 4)]
+    client_of(study).resume_cells(job.id)
+    lost = claims.claim_next(study, Owner("h", 9, 1.0))
+    assert lost is not None
+    with study.database.write() as connection:
+        connection.execute(
+            update(piece).where(piece.c.number == lost.number, piece.c.job_id == job.id)
+            .values(lease_until=1.0)
+        )  # fmt: skip
+    scheduler.tick(study)
+    client_of(study).stop_cells(job.id, [0, 1])
+    assert work_off(study) == 1  # the other run
+    assert client_of(study).job(job.id).state == "running"
+    client_of(study).resume_cells(job.id, [1])
+    assert work_off(study) == 2  # the rest, and the conclusion
+    done = client_of(study).job(job.id)
+    assert (done.state, done.done) == ("done", done.total)
+    with study.database.read() as connection:
+        made = [account.models_of(connection, one) for one in (undisturbed.id, job.id)]
+    assert made[0] == made[1]
+    assert len(made[0]) == 4
+
+
+def stop_at_a_batch(study: Study, job_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all cells of a sweep be stopped when its worker looks for the fourth time."""
+    looks: list[Study] = []
+
+    def look(asking: Study) -> bool:
+        looks.append(asking)
+        if len(looks) == 4:
+            client_of(study).stop_cells(job_id)
+        return False
+
+    monkeypatch.setattr(segments, "YIELD_LOOK_S", 0.0)
+    monkeypatch.setattr(claims, "has_interactive_work", look)

@@ -184,8 +184,8 @@ def test_models_are_told_with_their_cells_and_the_looks_at_the_test_side(lab: La
     made = [new_model("b", (1, 3)), new_model("a", (0,))]
     training_claims.finish_conclusion(lab.study, lab.conclusion(), made)
     assert lab.events(job.id, "model") == [
-        {"model": "m1", "cells": [1, 3], "chosen": True, "looks_at_test": 1},
-        {"model": "m2", "cells": [0], "chosen": False, "looks_at_test": 2},
+        {"model": "m1", "cells": [1, 3], "chosen": True, "metric": None, "looks_at_test": 1},
+        {"model": "m2", "cells": [0], "chosen": False, "metric": None, "looks_at_test": 2},
     ]
     assert lab.models() == ["b", "a"]
     with lab.study.database.read() as connection:

@@ -8,18 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from marrow.calibration import HeadCalibration
+from marrow.evaluate import BOOTSTRAP_SEED, share_figure
+from marrow.paper_tables import side_text
 from marrow.schemes import Head
+from marrow.scored import ScoredRows
 from marrow.statistics.abstention import risk_coverage
 from marrow.statistics.calibration import ReliabilityBin, reliability
 from marrow.statistics.conformal import conformal_set
 from marrow.statistics.decision import decision_curve
-from training.evaluate import BOOTSTRAP_SEED, share_figure
 from training.report.drawing import DASHES, PALETTE, panels, plot, size_of, unit_square
 from training.report.evidence import Evidence
-from training.report.grid import Grid, side_text
+from training.report.grid import Grid
 from training.report.parts import Cell, Missing, Part, Table
 from training.report.words import intervals_text
-from training.scored import ScoredRows
 
 _BINS = 5
 """Of a reliability diagram: with 35 patients in 10 bins each would hold 3 or 4."""

@@ -8,9 +8,10 @@ from statistics import median
 from typing import Any
 
 from marrow import statistics
-from training.evaluate import head_figures
+from marrow.evaluate import head_figures
+from marrow.paper_tables import side_text
 from training.report.evidence import Evidence
-from training.report.grid import Grid, side_text
+from training.report.grid import Grid
 from training.report.parts import Cell, Missing, Part, Table, Warn
 from training.report.words import intervals_text, sentence
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marrow.paper_tables import side_text
+from marrow.scored import ScoredRows
 from training.report.drawing import PANEL_IN, panels, plot, size_of
-from training.report.grid import Grid, side_text
+from training.report.grid import Grid
 from training.report.parts import Cell, Missing, Part, Table
-from training.scored import ScoredRows
 
 _CELLS_WITH_TEXT = 12
 """Classes up to which the counts fit into the cells of a panel."""
@@ -31,20 +32,13 @@ def confusion_parts(grid: Grid) -> list[Part]:
     return parts
 
 
-def counts_of(rows: ScoredRows) -> npt.NDArray[np.int64]:
-    """Rows of each true class (first axis) called each class, int64 (K, K)."""
-    classes = len(rows.head.classes)
-    places = rows.truth * classes + rows.called
-    return np.bincount(places, minlength=classes**2).reshape(classes, classes).astype(np.int64)
-
-
 def _plot(head: str, drawn: list[tuple[str, ScoredRows]]) -> Part:
     classes = drawn[0][1].head.classes
     columns = None if len(classes) <= 5 else 2
 
     def draw(figure: Any) -> None:
         for axes, (side, rows) in zip(panels(figure, len(drawn), columns), drawn, strict=True):
-            _matrix(axes, counts_of(rows), classes)
+            _matrix(axes, rows.confusion, classes)
             axes.set_title(f"{side_text(side)} (n = {len(rows)})")
 
     width, height = size_of(len(drawn), columns)
@@ -81,7 +75,7 @@ def _table(head: str, classes: tuple[str, ...], drawn: list[tuple[str, ScoredRow
     rows: list[tuple[Cell, ...]] = [
         (side_text(side), name, int(own.sum()), *(int(count) for count in own))
         for side, scored in drawn
-        for name, own in zip(classes, counts_of(scored), strict=True)
+        for name, own in zip(classes, scored.confusion, strict=True)
     ]
     return Table(
         key=f"confusion-{head}",

@@ -13,17 +13,16 @@ from sqlalchemy import Connection
 
 from marrow.catalogue import cohorts, jobs, labels, models, smears
 from marrow.catalogue.labels import NOTHING_GIVEN, Consensus
+from marrow.catalogue.sight import hidden_smears
 from marrow.catalogue.smears import SmearFilter
 from marrow.errors import BadModel
+from marrow.paper_tables import SITE
 from marrow.records import Job, ModelRecord, Opening, Scoring, SiteLock, Smear, SweepSpec
 from marrow.schemes import Scheme, first_fault
+from marrow.scored import ScoredRows, scored_rows
 from marrow.study import Study
 from training.checkpoints import ModelCard
 from training.dataset import LabelledSmear
-from training.scored import ScoredRows, scored_rows
-
-SITE = "site:"
-"""Prefix of the side of an external cohort."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ class Evidence:
     """How often all models together were scored on each side."""
     locks: Mapping[str, SiteLock]
     openings: Mapping[str, tuple[Opening, ...]]
+    hidden: frozenset[int] = frozenset()
+    """Smears that not all blind readers have read: they count in the figures, and none is shown."""
 
     @property
     def card(self) -> ModelCard:
@@ -157,6 +158,7 @@ def gather(study: Study, model_id: int) -> Evidence:
             consensus=labels.consensus(connection, wanted),
             looks={side: models.looks(connection, side) for side in sorted(sides)},
             locks=sites,
+            hidden=hidden_smears(connection, model.card.scheme, wanted),
             openings={
                 site: tuple(cohorts.openings(connection, site)) for site in sorted(every_site)
             },

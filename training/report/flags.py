@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from marrow.evaluate import share_figure
+from marrow.paper_tables import SITE, side_text
 from marrow.records import Scoring
-from training.evaluate import share_figure
-from training.report.evidence import SITE
-from training.report.grid import Grid, side_text
+from marrow.scored import ScoredRows
+from training.report.grid import Grid
 from training.report.parts import Cell, Missing, Part, Table
 from training.report.words import intervals_text
-from training.scored import ScoredRows
 
 KINDS = ("unsure", "heads-disagree", "unlike-training")
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from marrow.paper_tables import side_text
 from training.report.evidence import Evidence
-from training.report.grid import Grid, side_text
+from training.report.grid import Grid
 from training.report.images import Eye, Opened
 from training.report.parts import Gallery, Missing, Part, Picture
 
@@ -40,10 +41,14 @@ class Wrong:
     probability: float
     rest: int
     """Further smears of the same patient behind the call."""
+    is_hidden: bool
+    """Whether not all blind readers have read all of these smears."""
 
 
 def gallery_parts(grid: Grid, eye: Eye | None) -> list[Part]:
     """At most 24 wrong calls of the primary head, of the sides that were held back.
+
+    What blind reading hides is counted and not shown.
 
     Parameters
     ----------
@@ -58,6 +63,14 @@ def gallery_parts(grid: Grid, eye: Eye | None) -> list[Part]:
         ]
     if not found:
         return ["Not one call of the primary head was wrong on the sides that were held back."]
+    seen = [one for one in found if not one.is_hidden]
+    if not seen:
+        return [
+            Missing(
+                f"{len(found)} wrong calls cannot be shown before all blind readers have read "
+                "these smears; `marrow readers` shows how far they are."
+            )
+        ]
     if eye is None:
         return [
             Missing(
@@ -65,7 +78,7 @@ def gallery_parts(grid: Grid, eye: Eye | None) -> list[Part]:
                 "this study's store; import the model with `marrow models import`."
             )
         ]
-    shown = found[:AT_MOST]
+    shown = seen[:AT_MOST]
     opened = {one.smear.id: one for one in eye.open([evidence.smears[w.smear] for w in shown])}
     pictures = [_picture(evidence, one, opened[one.smear]) for one in shown if one.smear in opened]
     unread = len(shown) - len(pictures)
@@ -77,6 +90,8 @@ def gallery_parts(grid: Grid, eye: Eye | None) -> list[Part]:
             )
         ]
     note = f" {unread} more could not be opened on this machine." if unread else ""
+    hidden = len(found) - len(seen)
+    note += f" {hidden} more are hidden: blind reading." if hidden else ""
     head = evidence.scheme.primary
     gallery = Gallery(
         title=f"Wrong calls of {head}: {len(pictures)} of {len(found)}.",
@@ -116,6 +131,7 @@ def wrong_calls(grid: Grid) -> list[Wrong] | None:
                     head.classes[call],
                     float(said[call]),
                     len(smears) - 1,
+                    not evidence.hidden.isdisjoint(smears),
                 )
             )
     found.sort(key=lambda one: (-one.gap, one.smear))

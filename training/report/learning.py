@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from marrow.paper_tables import weights_text
 from marrow.records import TrainingSpec
 from training.report.drawing import PALETTE, plot
 from training.report.evidence import Evidence
-from training.report.grid import weights_text
 from training.report.parts import Missing, Part
 
 Curve = Mapping[int, Sequence[float]]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from marrow.paper_tables import side_text
 from training.report.checklists import CLAIM, TRIPOD_AI, Item
 from training.report.evidence import Evidence
 from training.report.gallery import wrong_calls
-from training.report.grid import Grid, side_text
+from training.report.grid import Grid
 from training.report.parts import Listing, Part, figure_text
 from training.report.words import RESEARCH_ONLY, sentence
 

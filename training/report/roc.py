@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marrow import statistics
-from training.evaluate import BOOTSTRAP_SEED, class_figures, macro_auc
+from marrow.evaluate import BOOTSTRAP_SEED, class_figures, macro_auc
+from marrow.paper_tables import side_text
+from marrow.scored import ScoredRows
+from marrow.statistics.roc import FALSE_ALARMS, band_of, curve_and_draws, roc_curves
 from training.report.drawing import DASHES, PALETTE, panels, plot, size_of, unit_square
 from training.report.evidence import Evidence
-from training.report.grid import Grid, side_text
+from training.report.grid import Grid
 from training.report.parts import Missing, Part, figure_text
-from training.scored import ScoredRows
 
 Floats = npt.NDArray[np.float64]
-
-GRID = np.linspace(0, 1, 101)
-"""False positive rates at which bands are drawn."""
 
 _CURVES = 4
 """Classes of which each gets a curve with its band; of more, their mean alone."""
@@ -71,21 +69,21 @@ def _curves(axes: Any, rows: ScoredRows) -> None:
     if len(shown) > _CURVES:
         curves = [_class_curve(rows, name) for name in shown]
         middle = np.mean([curve for curve, _ in curves], axis=0)
-        band = _band(np.mean([draws for _, draws in curves], axis=0))
+        band = band_of(np.mean([draws for _, draws in curves], axis=0))
         _line(axes, 0, middle, band, f"mean of {len(shown)}: {figure_text(macro_auc(rows), 2)}")
         return
     for number, name in enumerate(shown):
         curve, draws = _class_curve(rows, name)
         area = class_figures(rows, name)["auc"]
         label = f"{name} {figure_text(area, 2)}, {rows.classes[name]}/{len(rows)}"
-        _line(axes, number, curve, _band(draws), label)
+        _line(axes, number, curve, band_of(draws), label)
 
 
 def _line(axes: Any, number: int, curve: Floats, band: Floats, label: str) -> None:
     colour = PALETTE[number % len(PALETTE)]
-    axes.fill_between(GRID, band[0], band[1], color=colour, alpha=0.13, linewidth=0)
+    axes.fill_between(FALSE_ALARMS, band[0], band[1], color=colour, alpha=0.13, linewidth=0)
     axes.plot(
-        np.concatenate([[0], GRID]),
+        np.concatenate([[0], FALSE_ALARMS]),
         np.concatenate([[0], curve]),
         color=colour,
         linestyle=DASHES[number % len(DASHES)],
@@ -93,49 +91,11 @@ def _line(axes: Any, number: int, curve: Floats, band: Floats, label: str) -> No
     )
 
 
-def _band(draws: Floats) -> Floats:
-    return np.asarray(np.nanquantile(draws, [0.025, 0.975], axis=0))
-
-
 def _class_curve(rows: ScoredRows, name: str) -> tuple[Floats, Floats]:
-    """Sensitivity on `GRID`, (101,), of the rows as they are and of each draw, (D, 101)."""
+    """Sensitivity, (101,), of the rows as they are and of each draw, (D, 101)."""
     index = rows.head.classes.index(name)
     scores, truth = rows.probabilities[:, index], rows.truth == index
-    curve = roc_curves(scores, truth, np.ones((1, len(rows))))[0]
     if rows.patient_count < 2:
-        return curve, np.repeat(curve[None], 2, axis=0)
-    weights = statistics.patient_weights(rows.patients, seed=BOOTSTRAP_SEED)
-    return curve, np.concatenate([roc_curves(scores, truth, drawn) for drawn in weights])
-
-
-def roc_curves(scores: Floats, truth: npt.NDArray[np.bool_], weights: Floats) -> Floats:
-    """Sensitivity at each false positive rate of `GRID`, for weighted rows.
-
-    Between the points of the empirical curve it is interpolated along the chord, so that the
-    area below equals the AUC with ties counted half.
-
-    Parameters
-    ----------
-    scores : float64 (n,)
-    truth : bool (n,)
-    weights : float64 (D, n)
-
-    Returns
-    -------
-    float64 (D, 101)
-        NaN in draws that lack one of the classes.
-
-    Source: Fawcett 2006, Pattern Recognit Lett 27:861, sections 4 and 8.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # last row of each tie
-    ordered = weights[:, order]
-    hits = np.cumsum(ordered * truth[order], axis=1)[:, ends]
-    alarms = np.cumsum(ordered * ~truth[order], axis=1)[:, ends]
-    curves = np.full((len(weights), len(GRID)), np.nan)
-    for draw, (hit, alarm) in enumerate(zip(hits, alarms, strict=True)):
-        if hit[-1] and alarm[-1]:
-            x, y = np.append(0, alarm / alarm[-1]), np.append(0, hit / hit[-1])
-            # At a vertical step the upper end counts; np.interp takes the last of equal x.
-            curves[draw] = np.interp(GRID, x, y)
-    return curves
+        curve = roc_curves(scores, truth, np.ones((1, len(rows))))
+        return curve[0], np.repeat(curve, 2, axis=0)
+    return curve_and_draws(scores, truth, rows.patients, seed=BOOTSTRAP_SEED)

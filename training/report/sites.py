@@ -7,10 +7,11 @@ from dataclasses import fields
 
 import numpy as np
 
+from marrow.evaluate import figure, head_figures
+from marrow.paper_tables import SITE, side_text
 from marrow.statistics.shift import Appearance, site_auc, standardised_difference
-from training.evaluate import figure, head_figures
-from training.report.evidence import SITE, Evidence
-from training.report.grid import Grid, side_text
+from training.report.evidence import Evidence
+from training.report.grid import Grid
 from training.report.images import Seen
 from training.report.parts import Cell, Missing, Part, Table
 from training.report.words import intervals_text

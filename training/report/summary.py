@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from training.report.grid import Grid, cells_of, model_text, side_text
+from marrow.paper_tables import model_text, side_text
+from training.report.grid import Grid, cells_of
 from training.report.parts import Missing, Part, Warn, figure_text
 from training.report.words import SEED_BANNER
 
@@ -13,7 +14,7 @@ def summary_parts(grid: Grid) -> list[Part]:
     model, spec = evidence.model, evidence.card.training
     heads = len(evidence.scheme.heads)
     parts: list[Part] = [
-        f"{model.record.name} ({model_text(cells_of(evidence, model), heads)}) answers "
+        f"{model.record.name} ({model_text(cells_of(model), heads)}) answers "
         + "; ".join(f"{one.name}: {', '.join(one.classes)}" for one in evidence.scheme.heads)
         + f". Figures are counted in {evidence.unit}; brackets hold 95% intervals."
     ]

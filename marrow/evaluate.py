@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from marrow import statistics
 from marrow.schemes import Scheme
+from marrow.scored import Answers, ScoredRows, scored_rows
+from marrow.splits import Answered, patient_of
 from marrow.statistics import Interval, Metric
 from marrow.statistics.calibration import calibration_error_metric
-from training.dataset import LabelledSmear, patient_of
-from training.scored import Answers, ScoredRows, scored_rows
 
 BOOTSTRAP_SEED = 0
 """The same draws of patients for every model, so that two cards can be compared."""
@@ -25,7 +25,7 @@ Figures = dict[str, Any]
 
 def evaluate(
     probabilities: Answers,
-    smears: Sequence[LabelledSmear],
+    smears: Sequence[Answered],
     scheme: Scheme,
     smear_is_patient: bool,
 ) -> Figures:
@@ -35,7 +35,7 @@ def evaluate(
     ----------
     probabilities : dict by smear id
         Smears without are not counted, and their number is said.
-    smears : sequence of LabelledSmear
+    smears : sequence of Answered
         Of patients that the model was not trained on.
 
     Returns

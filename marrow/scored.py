@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marrow.schemes import Head, Scheme
-from training.dataset import LabelledSmear, patient_of
+from marrow.splits import Answered, patient_of
 
 Answers = Mapping[int, Mapping[str, npt.ArrayLike]]
 """Probabilities by smear id and head, in the order of the head's classes, sum 1."""
@@ -70,6 +70,13 @@ class ScoredRows:
         counts = np.bincount(self.truth, minlength=len(self.head.classes)).tolist()
         return dict(zip(self.head.classes, counts, strict=True))
 
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """Rows of each true class (first axis) called each class, int64 (K, K)."""
+        classes = len(self.head.classes)
+        counts = np.bincount(self.truth * classes + self.called, minlength=classes**2)
+        return counts.reshape(classes, classes).astype(np.int64)
+
     def only(self, rows: npt.NDArray[np.bool_]) -> ScoredRows:
         """Those of the rows that the mask, bool (n,), keeps."""
         kept = np.flatnonzero(rows)
@@ -85,7 +92,7 @@ class ScoredRows:
 def scored_rows(
     head: Head,
     answers: Answers,
-    smears: Sequence[LabelledSmear],
+    smears: Sequence[Answered],
     scheme: Scheme,
     smear_is_patient: bool,
 ) -> ScoredRows:

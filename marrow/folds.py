@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from marrow.errors import CannotSplit
 from marrow.schemes import Scheme
-from training.dataset import LabelledSmear
-from training.splits import by_patients, classes_of, lot, patient_class
+from marrow.splits import Answered, by_patients, classes_of, lot, patient_class
 
 _REDRAWS = 200
 """Draws tried until no class loses all its training patients to one fold. Of a class with two
@@ -20,7 +19,7 @@ _Classes = dict[str, set[tuple[str, str]]]
 
 
 def fold_of(
-    smears: Sequence[LabelledSmear],
+    smears: Sequence[Answered],
     scheme: Scheme,
     folds: int,
     seed: int,
@@ -36,7 +35,7 @@ def fold_of(
 
     Parameters
     ----------
-    smears : sequence of LabelledSmear
+    smears : sequence of Answered
         Of the training side.
     folds : int
         2 or more.
