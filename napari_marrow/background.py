@@ -6,8 +6,23 @@ from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar
 
 Answer = TypeVar("Answer")
-Lane = Literal["catalogue", "files"]
-"""Two threads: questions to the catalogue never wait behind the decoding of a large file."""
+Lane = Literal[
+    "catalogue",
+    "pages",
+    "counts",
+    "files",
+    "pictures",
+    "thumbnails",
+    "exports",
+    "figures",
+    "journal",
+    "sender",
+]
+"""A thread each: questions to the catalogue never wait behind the decoding of a large file, nor
+a page of a long table behind the counting of all its rows, nor the smear that a person wants to
+see behind an import, a sheet of thumbnails or the figures of two models. A label on its way to
+the disk waits for nothing; its way to a locked or lost catalogue (sender) may take half a
+minute."""
 
 
 class Background(Protocol):

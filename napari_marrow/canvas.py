@@ -6,11 +6,13 @@ swapping is faster. Works on `napari.components.ViewerModel`, without Qt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from napari.layers import Image
 from napari.utils.colormaps import Colormap
+from psygnal import Signal
 
 from marrow.images import SmearImage
 from napari_marrow.desks.smears import SmearPicture
@@ -22,8 +24,10 @@ from napari_marrow.layers import (
     placed,
     smear_placement,
 )
+from napari_marrow.overview import Overview
+from napari_marrow.region_kinds import RegionKind
 from napari_marrow.region_layer import RegionLayer
-from napari_marrow.slicing import slice_in_background
+from napari_marrow.slicing import after_slicing, slice_in_background, swap_data
 
 EVIDENCE_COLOURS = Colormap(
     # Clear to yellow over green, the colours that a Romanowsky stain lacks; alpha rises first,
@@ -37,6 +41,13 @@ EVIDENCE_COLOURS = Colormap(
     controls=[0.0, 0.35, 0.7, 1.0],
     name="marrow evidence",
 )
+NOTHING = [np.zeros((1, 1, 3), np.uint8)]
+"""Data of the smear's layer while no smear is shown: what is closed must not be drawn."""
+DARK = (0.0, 0.0, 0.0, 0.72)
+"""Behind words, scale bar and legend: white on it is legible on stain and on glass, also where
+napari's theme is light."""
+WHITE = (1.0, 1.0, 1.0, 1.0)
+BEHIND_A_LINE = 3 * "\N{NO-BREAK SPACE}"
 
 
 class SmearCanvas:
@@ -47,45 +58,68 @@ class SmearCanvas:
     viewer : napari.components.ViewerModel
     """
 
+    overview_changed = Signal(object)
+    """An `Overview` of the shown smear, or None."""
+
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._smear: Image | None = None
         self._heatmap: Image | None = None
         self._image: SmearImage | None = None
         self._placement = smear_placement(None)
+        self._smear_words = self._label_words = ""
         self.regions = RegionLayer(viewer)
+
+    def set_kinds(self, kinds: Sequence[RegionKind]) -> None:
+        """What regions of this study can say."""
+        self.regions.set_kinds(kinds)
+
+    def finish_drawing(self) -> None:
+        """End the region that a person is drawing just now, and tell of it."""
+        self.regions.finish()
 
     def show(self, picture: SmearPicture) -> None:
         """Show another smear; its heatmap comes by `show_heatmap`."""
-        if picture.smear.is_slide:
+        smear = picture.facts.smear
+        if smear.is_slide:
             slice_in_background()
-        self._placement = placement = smear_placement(picture.smear.pixel_size_um)
-        earlier, self._image = self._image, picture.image
+        self._placement = placement = smear_placement(smear.pixel_size_um)
+        earlier, self._image = self._image, picture.pixels.image
         self.show_heatmap(None)
         # All at once and before anything is drawn: napari warns of layers of several units,
         # hidden ones too, and draws as soon as a layer's visibility is set.
         for layer in (self._smear, self._heatmap, self.regions.layer):
             if layer is not None:
                 _place(layer, placement)
-        self._swap_smear(picture, placement)
-        self.regions.show(picture.regions, placement)
+        self._swap_smear(picture.pixels.levels, placement)
+        self.regions.show(picture.facts.regions, placement)
         self._keep_order()
-        if earlier is not None:
-            earlier.close()
-        self._viewer.scale_bar.visible = picture.smear.pixel_size_um is not None
+        self._close_behind(earlier)
+        self._show_scale_bar(is_shown=smear.pixel_size_um is not None)
         self._viewer.reset_view()
+        size_px = (smear.height_px, smear.width_px)
+        self.overview_changed.emit(Overview(picture.pixels.overview, size_px, placement))
+
+    def show_unread(self, words: str) -> None:
+        """Show no smear, and say which one cannot be shown and why."""
+        self.clear()
+        self.set_words(words)
 
     def clear(self) -> None:
         """Show no smear; the layers stay, hidden or empty."""
         self.show_heatmap(None)
         if self._smear is not None:
-            self._smear.visible = False
+            if self._smear.visible:
+                self._smear.visible = False
+            swap_data(self._viewer, self._smear, NOTHING)
             self.regions.show((), self._placement)
+        self._show_scale_bar(is_shown=False)
+        self.overview_changed.emit(None)
         self.set_words("")
         self.close()
 
     def show_heatmap(self, heatmap: Heatmap | None) -> None:
-        """Draw the evidence for a class, None to hide it."""
+        """Draw the evidence for a class with its legend, None to hide it."""
         layer = self._heatmap
         if heatmap is None:
             if layer is not None and layer.visible:
@@ -101,6 +135,9 @@ class SmearCanvas:
             )
             self._heatmap = layer
             self._keep_order()
+            layer.colorbar.box_color = DARK
+            layer.colorbar.color = WHITE
+            layer.colorbar.visible = True
         else:
             layer.data = heatmap.values
             _place(layer, heatmap.placement)
@@ -119,23 +156,50 @@ class SmearCanvas:
             self._heatmap.opacity = opacity
 
     def set_words(self, words: str) -> None:
-        """The line of text in the canvas's corner."""
-        overlay = self._viewer.text_overlay
-        overlay.position = "top_left"
-        overlay.text = words
-        overlay.visible = bool(words)
+        """What stands in the canvas's corner about the smear."""
+        self._smear_words = words
+        self._show_words()
+
+    def set_label_words(self, words: str) -> None:
+        """What stands above that: which key means which answer; "" outside label mode."""
+        self._label_words = words
+        self._show_words()
 
     def close(self) -> None:
         """Give up the file of the shown smear; the layers stay as they are."""
-        if self._image is not None:
-            self._image.close()
-            self._image = None
+        earlier, self._image = self._image, None
+        self._close_behind(earlier)
 
-    def _swap_smear(self, picture: SmearPicture, placement: Placement) -> None:
+    def _show_words(self) -> None:
+        lines = "\n".join(filter(None, (self._label_words, self._smear_words))).splitlines()
+        # napari's box is a little narrower than the text on screens of less than 96 dpi.
+        words = "\n".join(line + BEHIND_A_LINE for line in lines)
+        overlay = self._viewer.canvas.overlays.text
+        if words == overlay.text and overlay.visible == bool(words):
+            return
+        overlay.position = "top_left"
+        overlay.box_color = DARK
+        overlay.color = WHITE
+        overlay.text = words
+        overlay.visible = bool(words)
+
+    def _show_scale_bar(self, *, is_shown: bool) -> None:
+        bar = self._viewer.canvas.overlays.scale_bar
+        bar.box_color = DARK
+        bar.colored = True
+        bar.color = WHITE
+        bar.visible = is_shown
+
+    def _close_behind(self, image: SmearImage | None) -> None:
+        """Close a smear when the last of its tiles that was asked for has been read."""
+        if image is not None:
+            after_slicing(self._viewer, image.close)
+
+    def _swap_smear(self, levels: Sequence[Any], placement: Placement) -> None:
         layer = self._smear
         if layer is None or layer not in self._viewer.layers:
             self._smear = layer = self._viewer.add_image(
-                list(picture.levels),
+                list(levels),
                 name=SMEAR_LAYER,
                 rgb=True,
                 multiscale=True,
@@ -143,7 +207,7 @@ class SmearCanvas:
             )
             self._keep_order()
         else:
-            layer.data = list(picture.levels)
+            swap_data(self._viewer, layer, list(levels))
         if not layer.visible:
             layer.visible = True
 

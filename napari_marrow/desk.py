@@ -13,9 +13,13 @@ from marrow.schemes import Scheme
 from marrow.settings import Settings
 from marrow.study import Study
 from napari_marrow.desks.cases import CasesDesk
+from napari_marrow.desks.exports import ExportsDesk
 from napari_marrow.desks.labels import LabelsDesk
+from napari_marrow.desks.models import ModelsDesk
 from napari_marrow.desks.queue import QueueDesk
+from napari_marrow.desks.reading import ReadingDesk
 from napari_marrow.desks.results import ResultsDesk
+from napari_marrow.desks.retrain import RetrainDesk
 from napari_marrow.desks.smears import SmearsDesk
 
 
@@ -31,9 +35,13 @@ class Desk:
     def __init__(self, study: Study, client: Client) -> None:
         self._study = study
         self.cases = CasesDesk(study, client)
+        self.exports = ExportsDesk(study)
         self.labels = LabelsDesk(study)
+        self.models = ModelsDesk(study)
         self.queue = QueueDesk(study, client)
-        self.results = ResultsDesk(study, client)
+        self.reading = ReadingDesk(study)
+        self.results = ResultsDesk(study)
+        self.retrain = RetrainDesk(study, client)
         self.smears = SmearsDesk(study)
 
     @classmethod
@@ -78,4 +86,5 @@ class Desk:
 
     def close(self) -> None:
         """Close the catalogue's connections of this process; running jobs go on."""
+        self.labels.close()
         self._study.close()

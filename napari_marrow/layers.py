@@ -19,9 +19,6 @@ SMEAR_LAYER = "Smear"
 HEATMAP_LAYER = "Evidence"
 REGIONS_LAYER = "Regions"
 
-REGION_COLOURS = {"use": "#2fbf71", "exclude": "#e4572e", "class": "#3f88c5"}
-"""Edge colour of a region by its role; all differ from the purples and pinks of a stain."""
-
 
 @dataclass(frozen=True)
 class Placement:

@@ -1,10 +1,12 @@
-"""Opening a smear as a layer by File > Open, outside any study."""
+"""Opening a smear, or a file of regions, as a layer by File > Open, outside any study."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 LayerData = tuple[Any, dict[str, Any], str]
 SUFFIXES = (
@@ -27,6 +29,42 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     if not paths or any(Path(one).suffix.lower() not in SUFFIXES for one in paths):
         return None
     return read_smears
+
+
+def get_regions_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """The function that reads regions, None if one of the files is no GeoJSON by its name."""
+    paths = [path] if isinstance(path, str) else list(path)
+    if not paths or any(Path(one).suffix.lower() != ".geojson" for one in paths):
+        return None
+    return read_regions
+
+
+def read_regions(path: str | Sequence[str]) -> list[LayerData]:
+    """One shapes layer per file, in level-0 pixels.
+
+    Raises
+    ------
+    BadRegions
+        With the file and the reason.
+    """
+    from marrow.regions_file import read_geojson
+    from napari_marrow.region_kinds import ROLE_COLOURS
+
+    layers: list[LayerData] = []
+    for one in [path] if isinstance(path, str) else path:
+        drawn = [found.region for found in read_geojson(Path(one)).drawn]
+        shown: dict[str, Any] = {
+            "name": Path(one).name,
+            "shape_type": "polygon",
+            "face_color": [0.0, 0.0, 0.0, 0.0],
+            "edge_color": [ROLE_COLOURS[region.role] for region in drawn] or "white",
+            "features": {
+                "role": [region.role for region in drawn],
+                "class_name": [region.class_name or "" for region in drawn],
+            },
+        }
+        layers.append(([np.asarray(region.polygon) for region in drawn], shown, "shapes"))
+    return layers
 
 
 def read_smears(path: str | Sequence[str]) -> list[LayerData]:

@@ -40,6 +40,10 @@ class Session:
     """Whether the heatmap is drawn where there is one."""
     reader: str = ""
     """Name under which labels and regions are stored."""
+    is_labelling: bool = False
+    """Whether label mode is on."""
+    blind: tuple[str, ...] = ()
+    """The study's blind readers; () where everything is open."""
     seen: frozenset[int] = field(default_factory=frozenset)
     """Smears of which a prediction was on the screen; their labels are not blind."""
 
@@ -52,4 +56,5 @@ class Session:
 
     def note_seen(self, smear_ids: frozenset[int]) -> None:
         """Remember that predictions of these smears were on the screen."""
-        self.seen = self.seen | smear_ids
+        if not smear_ids <= self.seen:
+            self.seen = self.seen | smear_ids

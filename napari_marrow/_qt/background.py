@@ -1,14 +1,15 @@
-"""Two worker threads, and the way back to the main thread through a Qt signal."""
+"""A worker thread per lane, and the way back to the main thread through a Qt signal."""
 
 from __future__ import annotations
 
 import itertools
 import logging
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from qtpy.QtCore import QObject, Signal
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +18,10 @@ from marrow.errors import MarrowError
 from napari_marrow.background import Lane
 
 _log = logging.getLogger(__name__)
+
+SWITCH_S = 0.001
+"""After so long a thread lets another one have the interpreter. With Python's 5 ms the GUI thread
+waits for up to 5 ms at each of its steps while a page of a table is made ready."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,11 @@ class QtBackground(QObject):
         self._tickets: dict[str, int] = {}
         self._counter = itertools.count(1)
         self._is_closed = False
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         self._lanes = {
             lane: ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"marrow-{lane}")
-            for lane in ("catalogue", "files")
+            for lane in get_args(Lane)
         }
         self._answered.connect(self._on_answered)
 
@@ -78,8 +85,13 @@ class QtBackground(QObject):
         self._send(errand, _Answer(None, next(self._counter), then, failed), lane)
 
     def close(self) -> None:
-        """Ask no more and deliver no more; what has begun is finished on its thread."""
+        """Ask no more and deliver no more; what has begun is finished on its thread.
+
+        Labels on their way to the disk get there first.
+        """
+        self._lanes["journal"].shutdown(wait=True)
         self._is_closed = True
+        sys.setswitchinterval(self._switch_s)
         for lane in self._lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
 

@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtCore import QModelIndex, QObject, Qt, Signal
 
+from napari_marrow._qt.columns_model import ColumnsModel, Line
 from napari_marrow.lines.column import Column
-
-_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-_TROUBLE = QColor("#e4572e")
-"""Readable on napari's dark and light backgrounds."""
-
-
-class Line(Protocol):
-    """One row: as many strings as there are columns."""
-
-    @property
-    def cells(self) -> tuple[str, ...]: ...
-
 
 L = TypeVar("L", bound=Line)
 
 
-class LinesModel(QAbstractTableModel, Generic[L]):
-    """Rows of strings.
+class LinesModel(ColumnsModel, Generic[L]):
+    """Rows of strings, all of them known.
 
     Signals
     -------
     wants_more()
         The view was scrolled to the last row.
-    sort_wanted(str, bool)
-        A header was clicked: the column's sort key, and whether the order is descending.
     edited(int, int, str)
         A person typed another text: row, column, text. The model itself stays as it is.
     """
 
     wants_more = Signal()
-    sort_wanted = Signal(str, bool)
     edited = Signal(int, int, str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._columns: tuple[Column, ...] = ()
         self._lines: list[L] = []
         self._editable: frozenset[int] = frozenset()
         self._has_more = False
@@ -55,16 +38,17 @@ class LinesModel(QAbstractTableModel, Generic[L]):
     ) -> None:
         """Begin anew with these columns and no row."""
         self.beginResetModel()
-        self._columns, self._editable = tuple(columns), editable
+        self._set_columns(columns)
+        self._editable = editable
         self._lines, self._has_more = [], False
         self.endResetModel()
 
-    def columns(self) -> tuple[Column, ...]:
-        """The columns, from the left."""
-        return self._columns
-
     def line(self, row: int) -> L:
         """The line in this row."""
+        return self._lines[row]
+
+    def known_line(self, row: int) -> L | None:
+        """As `line`: all are known."""
         return self._lines[row]
 
     def lines(self) -> tuple[L, ...]:
@@ -108,40 +92,6 @@ class LinesModel(QAbstractTableModel, Generic[L]):
         """Rows that were read."""
         return 0 if parent.isValid() else len(self._lines)
 
-    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
-        """Columns."""
-        return 0 if parent.isValid() else len(self._columns)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """The cell's string, alignment or colour."""
-        if not index.isValid():
-            return None
-        line = self._lines[index.row()]
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
-            return line.cells[index.column()]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if self._columns[index.column()].is_number else _LEFT
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return getattr(line, "hint", "") or line.cells[index.column()] or None
-        if role == Qt.ItemDataRole.ForegroundRole and getattr(line, "error", None):
-            return QBrush(_TROUBLE)
-        return None
-
-    def headerData(  # noqa: N802
-        self,
-        section: int,
-        orientation: Qt.Orientation,
-        role: int = Qt.ItemDataRole.DisplayRole,
-    ) -> object:
-        """A column's title."""
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self._columns):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._columns[section].title
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if self._columns[section].is_number else _LEFT
-        return None
-
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         """Selectable; editable in the columns that say so."""
         flags = super().flags(index)
@@ -169,10 +119,3 @@ class LinesModel(QAbstractTableModel, Generic[L]):
         if self._has_more:
             self._has_more = False  # until the answer says so again
             self.wants_more.emit()
-
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Ask for another order."""
-        if 0 <= column < len(self._columns):
-            key = self._columns[column].sort_key
-            if key is not None:
-                self.sort_wanted.emit(key, order == Qt.SortOrder.DescendingOrder)

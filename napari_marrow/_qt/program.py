@@ -62,7 +62,7 @@ def _show_first(desktop: Desktop) -> None:
     answered = [row for row, line in enumerate(results.lines()) if line.prediction_id is not None]
     if answered:
         desktop.results.tab.table.selectRow(answered[0])
-        desktop.results.controller.open(results.line(answered[0]))
+        desktop.results.worklist.open(answered[0])
         _wait(lambda: desktop.session.evidence is not None, "the first answer was not drawn")
     elif cases.rowCount():
         desktop.cases.page.list.table.selectRow(0)

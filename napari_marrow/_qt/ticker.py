@@ -11,7 +11,7 @@ INTERVAL_MS = 200
 
 
 class Ticker(QObject):
-    """Calls each of `ticks` five times a second.
+    """Calls each of `ticks` five times a second, in turn: each is a slot of its own.
 
     Parameters
     ----------
@@ -22,8 +22,9 @@ class Ticker(QObject):
     def __init__(self, ticks: Sequence[Callable[[], None]], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._ticks = tuple(ticks)
+        self._next = 0
         self._timer = QTimer(self)
-        self._timer.setInterval(INTERVAL_MS)
+        self._timer.setInterval(INTERVAL_MS // len(self._ticks))
         self._timer.timeout.connect(self._on_timer_timeout)
 
     def start(self) -> None:
@@ -35,5 +36,6 @@ class Ticker(QObject):
         self._timer.stop()
 
     def _on_timer_timeout(self) -> None:
-        for tick in self._ticks:
-            tick()
+        tick = self._ticks[self._next]
+        self._next = (self._next + 1) % len(self._ticks)
+        tick()

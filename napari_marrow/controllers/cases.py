@@ -6,12 +6,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from psygnal import Signal
+
 from marrow.catalogue.smears import SmearFilter
 from marrow.schemes import Head
 from napari_marrow.background import Background
+from napari_marrow.controllers.labels import LabelsController
 from napari_marrow.desk import Desk
-from napari_marrow.desks.cases import CasePage, Described, Imported
-from napari_marrow.lines.cases import CaseLine, case_columns
+from napari_marrow.desks.cases import CaseCounts, CasePage, Described, Imported
+from napari_marrow.lines.cases import (
+    CaseChoice,
+    CaseLine,
+    case_choices,
+    case_columns,
+    others_text,
+    said,
+)
 from napari_marrow.lines.column import Column
 from napari_marrow.session import Session
 
@@ -25,14 +35,20 @@ class CasesView(Protocol):
     def set_scheme(self, columns: Sequence[Column], asked: Sequence[Head]) -> None:
         """Set the list's columns and one row of buttons per head that is asked."""
 
+    def set_choices(self, choices: Sequence[CaseChoice], chosen: int) -> None:
+        """Offer these filters; `chosen` is the one that is shown."""
+
     def set_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """Show these rows from the top; selection and scroll position stay where possible."""
 
     def append_lines(self, lines: Sequence[CaseLine]) -> None:
         """Add rows at the end."""
 
-    def set_counts(self, smears: int, labelled: int, without_patient: int) -> None:
-        """Show the study's counts."""
+    def set_counts(self, read: int, smears: int, without_patient: int, others: str) -> None:
+        """Show how many of the study's smears the reader has labelled, and what others have."""
+
+    def is_model_shown(self) -> bool:
+        """Whether the column with the model's answers is on the screen."""
 
     def set_progress(self, done: int, total: int) -> None:
         """Show how far adding smears has come; total 0: nothing is being added."""
@@ -49,14 +65,28 @@ class CasesController:
     session : Session
     background : Background
     view : CasesView
+    labels : LabelsController
+        What the reader has said, which the catalogue may lack yet.
     """
 
-    def __init__(self, session: Session, background: Background, view: CasesView) -> None:
+    filtered = Signal()
+    """The list shows other smears."""
+
+    def __init__(
+        self,
+        session: Session,
+        background: Background,
+        view: CasesView,
+        labels: LabelsController,
+    ) -> None:
         self._session = session
         self._background = background
         self._view = view
+        self._labels = labels
+        self._text, self._choice = "", 0
+        self._choices: tuple[CaseChoice, ...] = ()
         self._filter = SmearFilter()
-        self._loaded = 0
+        self._lines: list[CaseLine] = []
         self._total = 0
         self._is_reloading = False
         self.is_read = False
@@ -64,53 +94,71 @@ class CasesController:
         self._progress: tuple[int, int] = (0, 0)
         self._shown_progress: tuple[int, int] = (0, 0)
         session.events.desk.connect(self._on_desk)
+        session.events.reader.connect(self._on_reader)
+        labels.given.connect(self._on_given)
+        labels.sent.connect(self._on_sent)
 
     @property
     def shown(self) -> SmearFilter:
         """Which smears the list shows."""
         return self._filter
 
-    def set_filter(self, text: str, labelled: bool | None) -> None:
-        """Show only these smears."""
-        wanted = SmearFilter(text=text.strip(), labelled=labelled)
-        if wanted != self._filter:
+    @property
+    def total(self) -> int:
+        """How many smears the filter shows, read or not."""
+        return self._total
+
+    def search(self, text: str) -> None:
+        """Show only smears whose file, patient or name holds this text."""
+        self._text = text
+        self._set_filter()
+
+    def choose(self, choice: int) -> None:
+        """Show only the smears of this line of the filter box."""
+        self._choice = choice
+        self._set_filter()
+
+    def _set_filter(self) -> None:
+        if not self._choices:
+            return
+        wanted = self._choices[self._choice].shown
+        wanted = wanted.model_copy(update={"text": self._text.strip()})
+        if wanted != self._filter.model_copy(update={"sight": None}):
             self._filter = wanted
-            self._loaded = 0
+            self._lines = []
+            self.filtered.emit()
             self.reload()
 
     def reload(self) -> None:
         """Read again what is shown."""
         desk = self._session.desk
         if desk is not None:
-            shown, limit = self._filter, max(PAGE, self._loaded)
+            shown, limit = self._filter, max(PAGE, len(self._lines))
+            reader = self._session.reader
             self._is_reloading = True
             self._background.ask(
                 "cases",
-                lambda: desk.cases.page(shown, 0, limit),
+                lambda: desk.cases.page(shown, reader, 0, limit),
                 self._on_page,
                 failed=self._on_reload_failed,
             )
+            self._recount(desk)
 
     def more(self) -> None:
         """Read the next page, if there is one; not while the list is read anew."""
         if self._is_reloading:
             return
-        desk, shown, offset = self._session.desk, self._filter, self._loaded
+        desk, shown, offset = self._session.desk, self._filter, len(self._lines)
+        reader = self._session.reader
         if desk is not None and offset < self._total:
             self._background.ask(
-                "cases", lambda: desk.cases.page(shown, offset, PAGE), self._on_more
+                "cases", lambda: desk.cases.page(shown, reader, offset, PAGE), self._on_more
             )
 
     def describe(self, ids: Sequence[int], what: Described, value: str) -> None:
         """Set patient or site of several smears."""
         if ids:
             self._change(lambda desk: desk.cases.describe(ids, what, value.strip()))
-
-    def give_label(self, ids: Sequence[int], head: str, answer: str) -> None:
-        """Store the reader's answer to a head for several smears; "" takes it back."""
-        reader, seen = self._session.reader, self._session.seen
-        if ids:
-            self._change(lambda desk: desk.labels.give(ids, {head: answer}, reader, seen))
 
     def add_smears(self, paths: Sequence[Path]) -> None:
         """Register files and folders."""
@@ -139,27 +187,87 @@ class CasesController:
         if desk is not None:
             self._background.tell(lambda: change(desk), lambda _answer: self.reload())
 
+    def note_seen(self) -> None:
+        """Labels of smears whose answer of the model is on the screen are not blind."""
+        if self._view.is_model_shown():
+            shown = (line.smear_id for line in self._lines if line.model_call)
+            self._session.note_seen(frozenset(shown))
+
+    def _recount(self, desk: Desk) -> None:
+        reader = self._session.reader
+        self._background.ask(
+            "case-counts", lambda: desk.cases.counts(reader), self._on_counts, lane="counts"
+        )
+
     def _on_desk(self, desk: Desk | None) -> None:
         if desk is None:
             return
-        self._filter, self._loaded, self._total = SmearFilter(), 0, 0
+        self._text, self._choice = "", 0
+        self._filter, self._lines, self._total = SmearFilter(), [], 0
         self.is_read = False
         self._view.set_scheme(case_columns(desk.scheme), desk.scheme.asked)
+        self._offer(desk)
         self.reload()
+
+    def _on_reader(self, _reader: str) -> None:
+        """What may be seen, and what is unlabelled, is another matter for another reader."""
+        desk = self._session.desk
+        if desk is not None and self._choices:
+            self._offer(desk)
+            self._set_filter()
+            self.reload()
+
+    def _offer(self, desk: Desk) -> None:
+        self._choices = case_choices(desk.scheme, self._session.reader)
+        self._view.set_choices(self._choices, self._choice)
+
+    def _on_given(self, smear_ids: list[int]) -> None:
+        """Show what was said at once; the catalogue may be lost."""
+        desk, given = self._session.desk, set(smear_ids)
+        if desk is not None:
+            self._lines = [
+                self._said(desk, line) if line.smear_id in given else line for line in self._lines
+            ]
+            self._view.set_lines(self._lines, self._total)
+
+    def _said(self, desk: Desk, line: CaseLine) -> CaseLine:
+        own, is_flagged = self._labels.own(line.smear_id), self._labels.is_flagged(line.smear_id)
+        return said(desk.scheme, line, own, is_flagged)
+
+    def _on_sent(self) -> None:
+        """In label mode the list stays as it is: a smear that was labelled is not pulled away."""
+        desk = self._session.desk
+        if desk is not None and self._session.is_labelling:
+            self._recount(desk)
+        else:
+            self.reload()
 
     def _on_page(self, page: CasePage) -> None:
         self._is_reloading = False
-        self._loaded, self._total = len(page.lines), page.total
-        self._view.set_lines(page.lines, page.total)
+        self._lines, self._total, self._filter = self._read(page), page.total, page.shown
+        self._view.set_lines(self._lines, page.total)
         self.is_read = True
-        self._view.set_counts(page.smears, page.labelled, page.without_patient)
+        self.note_seen()
+
+    def _read(self, page: CasePage) -> list[CaseLine]:
+        """The lines of a page, with what waits in the outbox."""
+        desk = self._session.desk
+        if desk is None or not self._labels.unsent:
+            return list(page.lines)
+        return [self._said(desk, line) for line in page.lines]
+
+    def _on_counts(self, counts: CaseCounts) -> None:
+        own, others = counts.progress[0], others_text(counts.progress)
+        self._view.set_counts(own.read, counts.smears, counts.without_patient, others)
 
     def _on_reload_failed(self) -> None:
         self._is_reloading = False
 
     def _on_more(self, page: CasePage) -> None:
-        self._loaded, self._total = self._loaded + len(page.lines), page.total
-        self._view.append_lines(page.lines)
+        lines = self._read(page)
+        self._lines, self._total = [*self._lines, *lines], page.total
+        self._view.append_lines(lines)
+        self.note_seen()
 
     def _on_added(self, imported: Imported) -> None:
         self._on_add_failed()

@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
 
 from marrow.catalogue.predictions import ResultFilter, Sort
-from marrow.schemes import Scheme
 from napari_marrow.background import Background
-from napari_marrow.controllers.smear import SmearController
+from napari_marrow.controllers.results_view import ResultsView
 from napari_marrow.desk import Desk
-from napari_marrow.desks.results import ResultPage
-from napari_marrow.follower import Arrived, Follower, FollowFailed
-from napari_marrow.lines.column import Column
-from napari_marrow.lines.results import ResultLine, result_columns
+from napari_marrow.desks.results import NEWEST_FIRST, Counted, Mark, ResultPage, View
+from napari_marrow.follower import (
+    MOST_LINES,
+    Arrived,
+    ContactLost,
+    ContactRestored,
+    Follower,
+    JobEnded,
+    newest_lines,
+)
+from napari_marrow.lines.pages import PAGE, LinePages
+from napari_marrow.lines.results import (
+    ResultChoices,
+    ResultLine,
+    TableState,
+    result_columns,
+    table_words,
+)
 from napari_marrow.session import Session
 
-PAGE = 500
-"""Rows that are read at once; more are read when the table is scrolled to its end."""
-ROWS_PER_TICK = 100
-"""Rows of one batched insert. At five ticks a second 500 rows a second; measured under
-software OpenGL, such an insert takes about 1 ms, so that no slot reaches 16 ms."""
-MOST_STREAMED = 20_000
-"""Beyond so many rows new ones are counted only; scrolling and filters reach them."""
-MOST_RELOADED = 2_000
-"""Rows of one question: more would keep the interpreter busy for too long at a stretch."""
+WORKLIST = Sort(column="worklist")
+MARGIN = 30
+"""Rows above and below the screen that are read with it, so that scrolling finds them there."""
 TICKS_PER_RELOAD = 10
 """A table that is sorted or filtered otherwise is read again every two seconds."""
-NEWEST_FIRST = Sort(column="at", descending=True)
-
-
-class ResultsView(Protocol):
-    """The table with its search and the number of rows."""
-
-    def set_scheme(self, scheme: Scheme, columns: Sequence[Column]) -> None:
-        """Set the table's columns and the choices of its filters."""
-
-    def set_lines(self, lines: Sequence[ResultLine]) -> None:
-        """Show these rows from the top; selection and scroll position stay where possible."""
-
-    def insert_lines(self, lines: Sequence[ResultLine]) -> None:
-        """Insert rows at the top, in one batch."""
-
-    def append_lines(self, lines: Sequence[ResultLine]) -> None:
-        """Add rows at the end."""
-
-    def set_count(self, shown: int, total: int, job_id: int | None) -> None:
-        """Show how many rows are read of how many; of a job, or of all predictions."""
-
-    def is_looked_at(self) -> bool:
-        """Whether the table is on the screen."""
-
-    def tell(self, words: str, is_warning: bool) -> None:
-        """Tell a person what came of something, in a sentence."""
 
 
 class ResultsController:
@@ -63,10 +45,8 @@ class ResultsController:
     session : Session
     background : Background
     view : ResultsView
-    smear : SmearController
-        Opens the smear of a row.
     make_follower : callable
-        From a desk to the threads that follow its jobs.
+        From a desk to the thread that follows its jobs.
     """
 
     def __init__(
@@ -74,211 +54,291 @@ class ResultsController:
         session: Session,
         background: Background,
         view: ResultsView,
-        smear: SmearController,
         make_follower: Callable[[Desk], Follower] = Follower,
     ) -> None:
         self._session = session
         self._background = background
         self._view = view
-        self._smear = smear
         self._make_follower = make_follower
         self._follower: Follower | None = None
-        self._filter = ResultFilter()
-        self._sort = NEWEST_FIRST
-        self._keys: set[tuple[int, int | None]] = set()
-        self._shown_smears: set[int] = set()
-        self._total = 0
+        self.pages: LinePages[ResultLine] = LinePages()
+        self.asked = View()
+        """Which rows the table is to show, and in which order."""
         self.is_read = False
         """Whether the first page of the open study was read."""
-        self._arrived_since_ask: list[ResultLine] = []
-        self._stale_ticks = 0
-        self._is_stale = False
-        self._is_reloading = False
+        self._choices = ResultChoices()
+        self._ticket = 0
+        self._mark = Mark()
+        self._screen = range(0)
+        self._reading: range | None = None
+        self._is_reloading = self._is_counting = self._is_stale = self._is_hidden = False
+        self._is_counted = False
+        """Whether the number of rows is known, and not only that there are as many."""
+        self._wants_count = True
+        self._ticks = 0
+        self._lost: str | None = None
+        self._noted: set[int] = set()
         session.events.desk.connect(self._on_desk)
-        session.events.unfinished.connect(self._on_unfinished)
         session.events.result_job.connect(self._on_result_job)
+        session.events.reader.connect(self._on_reader)
+
+    @property
+    def reading(self) -> range | None:
+        """Rows that are being read."""
+        return self._reading
 
     def set_sort(self, sort: Sort) -> None:
         """Sort by a column, in the database."""
-        if sort != self._sort:
-            self._sort = sort
-            self.reload(from_top=True)
+        self._ask_for(replace(self.asked, sort=sort))
 
-    def set_filter(
-        self,
-        text: str = "",
-        head: str | None = None,
-        call: str | None = None,
-        min_p: float | None = None,
-    ) -> None:
-        """Show only results of these smears and this call; `min_p` is a probability of `call`."""
-        wanted = ResultFilter(
-            text=text.strip(),
-            job_id=self._session.result_job,
-            head=head,
-            call=call,
-            min_p=None if call is None else min_p,
+    def set_filter(self, shown: ResultFilter) -> None:
+        """Show only these results."""
+        self._ask_for(replace(self.asked, shown=shown))
+
+    def set_worklist(self, is_worklist: bool) -> None:
+        """The morning worklist, of the newest job unless one is chosen; else the newest first."""
+        sort, shown = WORKLIST if is_worklist else NEWEST_FIRST, self.asked.shown
+        if is_worklist and shown.job_id is None and self._choices.jobs:
+            shown = shown.model_copy(update={"job_id": self._choices.jobs[0].id})
+        self._ask_for(replace(self.asked, shown=shown, sort=sort))
+
+    def look(self, first: int, last: int) -> None:
+        """A person looks at these rows: read what is missing around them."""
+        self._screen = range(first, last + 1)
+        self.pages.look(first, last)
+        desk, asked, since, above = self._session.desk, self.asked, self._mark, self.pages.above
+        missing = self.pages.missing(first - MARGIN, last + MARGIN)
+        if desk is None or not missing or self._is_reloading or self._lost is not None:
+            return
+        rows = range(missing[0].start, missing[-1].stop)
+        if self._reading is not None and set(rows) <= set(self._reading):
+            return
+        self._reading = rows
+        self._background.ask(
+            "results",
+            lambda: desk.results.page(asked, rows.start, len(rows), since),
+            lambda page: self._on_rows(rows.start - above, len(rows), page),
+            lane="pages",
+            failed=self._on_failed,
         )
-        if wanted != self._filter:
-            self._filter = wanted
-            self.reload(from_top=True)
 
-    def show_job(self, job_id: int | None) -> None:
-        """List the results of this job, None: all predictions."""
-        self._session.result_job = job_id
+    def expect_change(self) -> None:
+        """Something that the table shows was changed: it is read again soon."""
+        self._is_stale = True
 
     def reload(self, from_top: bool = False) -> None:
-        """Read again what is shown; `from_top`: only the first page."""
-        desk, shown, sort = self._session.desk, self._filter, self._sort
-        limit = PAGE if from_top else min(MOST_RELOADED, max(PAGE, len(self._keys)))
-        self._is_stale = False
-        self._arrived_since_ask = []
-        if desk is not None:
-            self._is_reloading = True
-            self._background.ask(
-                "results",
-                lambda: desk.results.page(shown, sort, 0, limit),
-                self._on_page,
-                failed=self._on_reload_failed,
-            )
-
-    def more(self) -> None:
-        """Read the next page, if there is one; not while the list is read anew."""
-        if self._is_reloading:
+        """Read again what is on the screen; `from_top`: the first page."""
+        self._is_stale = self._lost is not None
+        desk, asked = self._session.desk, self.asked
+        if desk is None or self._lost is not None:
             return
-        desk, shown, sort, offset = self._session.desk, self._filter, self._sort, len(self._keys)
-        if desk is not None and offset < self._total:
-            self._background.ask(
-                "results", lambda: desk.results.page(shown, sort, offset, PAGE), self._on_more
-            )
-
-    def open(self, line: ResultLine) -> None:
-        """Show a row's smear with the heatmap of the called class."""
-        self._smear.open(line.smear_id, line.prediction_id)
+        if from_top:
+            self._is_counted, self._wants_count = False, True
+        first = 0 if from_top else max(0, self._screen.start - MARGIN)
+        rows = range(first, max(first + PAGE, self._screen.stop + MARGIN if not from_top else 0))
+        self._is_reloading, self._reading = True, rows
+        self._background.ask(
+            "results",
+            lambda: desk.results.page(asked, rows.start, len(rows)),
+            lambda page: self._on_page(rows, page, from_top),
+            lane="pages",
+            failed=self._on_failed,
+        )
 
     def tick(self) -> None:
-        """Show what has arrived, one batch; called five times a second on the main thread."""
+        """Show what has arrived, in one batch; called five times a second on the main thread."""
         if self._follower is not None:
             self._take(self._follower)
-        self._stale_ticks += 1
-        if self._is_stale and self._stale_ticks >= TICKS_PER_RELOAD:
-            self._stale_ticks = 0
+        self._ticks += 1
+        if self._is_stale and not self._is_reloading and self._ticks >= TICKS_PER_RELOAD:
+            self._ticks = 0
             self.reload()
         self.note_seen()
+        self._show_words()
 
     def note_seen(self) -> None:
         """Remember which predictions were on the screen: labels given later are not blind."""
-        if self._shown_smears and self._view.is_looked_at():
-            self._session.note_seen(frozenset(self._shown_smears))
-            self._shown_smears.clear()
+        if self._view.is_looked_at():
+            lines = [self.pages.line(row) for row in self._screen if row < len(self.pages)]
+            shown = {line.smear_id for line in lines if line is not None and line.calls}
+            if fresh := shown - self._noted:
+                self._noted |= fresh
+                self._session.note_seen(frozenset(fresh))
 
     def close(self) -> None:
-        """End the threads that follow jobs; the jobs go on."""
+        """End the thread that follows jobs; the jobs go on."""
         if self._follower is not None:
             self._follower.stop()
             self._follower = None
 
-    def _take(self, follower: Follower) -> None:
-        lines: list[ResultLine] = []
-        for news in follower.take(ROWS_PER_TICK):
-            if isinstance(news, Arrived):
-                if self._belongs(news):
-                    lines.append(news.line)
-            elif isinstance(news, FollowFailed):
-                self._view.tell(
-                    f"Job {news.job_id} is no longer followed: {news.reason}", is_warning=True
-                )
-            else:
-                self._compare()
-        if lines:
-            self._arrive(lines)
-
-    def _compare(self) -> None:
-        """Read the table again if the catalogue counts other rows than arrived.
-
-        Rows that were known before, and those that a retry replaced, come by no event.
-        """
-        desk, shown, sort = self._session.desk, self._filter, self._sort
-        if desk is not None:
-            self._background.ask(
-                "result-count", lambda: desk.results.page(shown, sort, 0, 0), self._on_counted
-            )
-
-    def _on_counted(self, page: ResultPage) -> None:
-        if page.total != self._total:
-            self.reload()
-
-    def _belongs(self, news: Arrived) -> bool:
-        job_id = self._session.result_job
-        if job_id is None:  # all predictions: an error is none
-            return news.line.prediction_id is not None
-        return news.job_id == job_id
-
-    def _arrive(self, lines: list[ResultLine]) -> None:
-        plain = ResultFilter(job_id=self._session.result_job)
-        if self._sort != NEWEST_FIRST or self._filter != plain:
-            self._is_stale = True  # only the database knows where they belong
+    def _ask_for(self, asked: View) -> None:
+        if asked == self.asked:
             return
-        fresh = [line for line in lines if _key(line) not in self._keys]
-        self._total += len(fresh)
-        if len(self._keys) < MOST_STREAMED:
-            fresh.reverse()  # the newest on top
-            self._view.insert_lines(fresh)
-            self._arrived_since_ask = [*fresh, *self._arrived_since_ask]
-            self._note(fresh)
-        self._show_count()
-
-    def _note(self, lines: Sequence[ResultLine]) -> None:
-        self._keys.update(_key(line) for line in lines)
-        self._shown_smears.update(line.smear_id for line in lines)
-
-    def _show_count(self) -> None:
-        self._view.set_count(len(self._keys), self._total, self._session.result_job)
+        self.asked = asked
+        self._view.set_asked(asked.shown, asked.sort)
+        self._session.result_job = asked.shown.job_id
+        self.reload(from_top=True)
 
     def _on_desk(self, desk: Desk | None) -> None:
         self.close()
         if desk is None:
             return
         self._follower = self._make_follower(desk)
-        self._filter, self._sort = ResultFilter(), NEWEST_FIRST
-        self.is_read = False
-        self._keys, self._shown_smears, self._total = set(), set(), 0
-        self._arrived_since_ask = []
-        self._view.set_scheme(desk.scheme, result_columns(desk.scheme))
+        self.asked = View(reader=self._session.reader)
+        self._session.result_job = None
+        self.is_read = self._is_counted = self._is_counting = False
+        self._wants_count, self._lost, self._noted = True, None, set()
+        self.pages.restart(0)
+        self._view.set_scheme(desk.scheme, result_columns(desk.scheme), self.pages)
+        self._view.set_asked(self.asked.shown, self.asked.sort)
+        self._read_choices()
         self.reload(from_top=True)
-
-    def _on_unfinished(self, job_ids: tuple[int, ...]) -> None:
-        if self._follower is not None:
-            for job_id in job_ids:
-                self._follower.follow(job_id)
 
     def _on_result_job(self, job_id: int | None) -> None:
-        self._filter = self._filter.model_copy(update={"job_id": job_id})
-        self.reload(from_top=True)
+        shown = self.asked.shown
+        if shown.job_id != job_id:
+            # The row of a failed smear is a job's: of all jobs none would be left.
+            update = {"job_id": job_id, "has_error": None if job_id is None else shown.has_error}
+            self._ask_for(replace(self.asked, shown=shown.model_copy(update=update)))
+            self._read_choices()
 
-    def _on_page(self, page: ResultPage) -> None:
-        self._is_reloading = False
-        # Rows that were inserted after the question was asked may be missing in its answer.
-        listed = {_key(line) for line in page.lines}
-        late = [line for line in self._arrived_since_ask if _key(line) not in listed]
-        self._keys, self._total = set(), max(page.total, len(late) + len(page.lines))
-        self._note(late)
-        self._note(page.lines)
-        self._view.set_lines((*late, *page.lines))
+    def _on_reader(self, reader: str) -> None:
+        self._ask_for(replace(self.asked, reader=reader))
+
+    def _read_choices(self) -> None:
+        desk = self._session.desk
+        if desk is not None:
+            self._background.ask("result-choices", desk.results.choices, self._on_choices)
+
+    def _on_choices(self, choices: ResultChoices) -> None:
+        self._choices = choices
+        self._view.set_choices(choices)
+        self._view.set_asked(self.asked.shown, self.asked.sort)
+
+    # What arrives
+
+    def _take(self, follower: Follower) -> None:
+        arrived: list[Arrived] = []
+        for news in follower.take():
+            if isinstance(news, Arrived):
+                if news.ticket == self._ticket:
+                    arrived.append(news)
+            elif isinstance(news, ContactLost):
+                self._lost = news.reason
+            elif isinstance(news, ContactRestored):
+                self._lost = None
+                self.reload()
+            elif isinstance(news, JobEnded):
+                # Rows that another job had answered first, or a retry, come by no number.
+                self._is_stale |= news.job_id == self.asked.shown.job_id
+                self._wants_count = True
+                self._count()
+                self._read_choices()
+        if arrived:
+            self._arrive(arrived)
+
+    def _arrive(self, arrived: list[Arrived]) -> None:
+        count, lines = sum(one.count for one in arrived), newest_lines(arrived)
+        has_failed = arrived[-1].mark.failed != self._mark.failed
+        self._mark = arrived[-1].mark
+        listed = {line.key for _row, line in islice(self.pages.known(), MOST_LINES)}
+        is_known = any(line.key in listed for line in lines)
+        if not self.asked.is_plain or self._is_hidden or has_failed or is_known:
+            self._is_stale = True  # only the database knows where they belong
+        else:
+            self.pages.insert(count, lines)
+
+    # What was read
+
+    def _on_page(self, rows: range, page: ResultPage, from_top: bool) -> None:
+        self._is_reloading, self._reading = False, None
+        current = self._view.current_row()
+        before = None if current is None else self.pages.line(current)
+        total = self._total_with(rows, page, from_top)
+        self._mark, self._is_hidden = page.mark, page.is_hidden
+        self.pages.restart(total)
+        self.pages.put(rows.start, page.lines)
         self.is_read = True
-        self._show_count()
+        if from_top:
+            self._ticks = 0
+            self._view.to_top()
+        elif before is not None:
+            at = (row for row, line in self.pages.known() if line.key == before.key)
+            self._view.select(next(at, current or 0))
+        if self._follower is not None:
+            self._ticket += 1
+            self._follower.watch(self._ticket, self.asked, page.mark)
+        self._count()
+        self._show_words()
 
-    def _on_reload_failed(self) -> None:
-        self._is_reloading = False
+    def _total_with(self, rows: range, page: ResultPage, from_top: bool) -> int:
+        """How many rows the table has, as far as a page can tell."""
+        read = rows.start + len(page.lines)
+        is_plain = self.asked.is_plain and not page.is_hidden
+        if len(page.lines) < len(rows) and (page.lines or from_top):
+            self._is_counted, self._wants_count = True, False
+            return read
+        if is_plain and self.asked.shown.job_id is not None:
+            self._is_counted, self._wants_count = True, False
+            return max(read, page.mark.answered + page.mark.failed)
+        if from_top:
+            return read
+        self._wants_count = self._wants_count or not is_plain
+        came = page.mark.answered - self._mark.answered if is_plain else 0
+        return max(read, len(self.pages) + came)
 
-    def _on_more(self, page: ResultPage) -> None:
-        fresh = [line for line in page.lines if _key(line) not in self._keys]
-        if not fresh:
-            self._total = len(self._keys)
-        self._note(fresh)
-        self._view.append_lines(fresh)
-        self._show_count()
+    def _on_rows(self, place: int, asked: int, page: ResultPage) -> None:
+        """`place` is the first row, as counted from the first one at the last restart."""
+        self._reading = None
+        self.pages.put(place + self.pages.above, page.lines)
+        if len(page.lines) < asked:
+            self.expect_change()
+        self.look(self._screen.start, self._screen.stop - 1)
+        self._show_words()
 
+    def _count(self) -> None:
+        desk, asked = self._session.desk, self.asked
+        if desk is not None and self._wants_count and not self._is_counting:
+            self._is_counting, self._wants_count = True, False
+            self._background.tell(
+                lambda: desk.results.count(asked),
+                lambda counted: self._on_counted(desk, asked, counted),
+                lane="counts",
+                failed=self._on_count_failed,
+            )
 
-def _key(line: ResultLine) -> tuple[int, int | None]:
-    return line.smear_id, line.prediction_id
+    def _on_counted(self, desk: Desk, asked: View, counted: Counted) -> None:
+        self._is_counting = False
+        if desk is not self._session.desk:
+            return
+        if asked != self.asked:
+            self._wants_count = True
+            if not self._is_reloading:  # else its page asks
+                self._count()
+            return
+        total = counted.total
+        if asked.is_plain and not self._is_hidden:
+            total += self._mark.answered - counted.mark.answered
+            self._is_stale |= self._is_counted and total != len(self.pages)
+        self._is_counted = True
+        self.pages.set_total(total)
+        self._show_words()
+
+    def _on_count_failed(self) -> None:
+        self._is_counting, self._wants_count = False, True
+
+    def _on_failed(self) -> None:
+        self._is_reloading, self._reading = False, None
+        self._is_stale, self._ticks = True, 0
+
+    def _show_words(self) -> None:
+        is_on_screen = len(self.pages) and self._screen
+        state = TableState(
+            total=len(self.pages),
+            is_counted=self._is_counted,
+            page=self._screen.start // PAGE + 1 if is_on_screen else None,
+            reading=self._reading,
+            lost=self._lost,
+            hidden=self._is_hidden,
+        )
+        self._view.set_words(*table_words(state))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection
 
-from marrow.catalogue import smears
-from marrow.catalogue.schema import smear as smear_table
+from marrow.catalogue import labels, smears
+from marrow.catalogue.labels import Progress
+from marrow.catalogue.sight import Sight
 from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client
 from marrow.errors import MarrowError
@@ -21,16 +22,35 @@ Described = Literal["patient", "site"]
 
 
 @dataclass(frozen=True)
+class CaseCounts:
+    """What stands above the Cases list."""
+
+    smears: int
+    """Smears of the study."""
+    without_patient: int
+    progress: tuple[Progress, ...]
+    """How far each reader has come, first the one who looks."""
+
+
+@dataclass(frozen=True)
 class CasePage:
-    """A part of the Cases list, and the counts above it."""
+    """A part of the Cases list."""
 
     lines: tuple[CaseLine, ...]
     total: int
     """Smears that the filter shows."""
-    smears: int
-    """Smears of the study."""
-    labelled: int
-    without_patient: int
+    shown: SmearFilter
+    """The filter as it was asked, with the reader's sight."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The smears that label mode walks through."""
+
+    ids: tuple[int, ...]
+    """All that the filter shows, in the order of the list, which is that of the ids."""
+    unread: frozenset[int]
+    """Those that the reader has not labelled."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +78,35 @@ class CasesDesk:
         self._study = study
         self._client = client
 
-    def page(self, shown: SmearFilter, offset: int, limit: int) -> CasePage:
-        """`limit` smears of the filtered list from `offset`, and the study's counts."""
+    def page(self, shown: SmearFilter, reader: str, offset: int, limit: int) -> CasePage:
+        """`limit` smears of the filtered list from `offset`, as this reader may see them."""
         with self._study.database.read() as connection:
+            shown = _as_seen(connection, shown, reader)
             rows = smears.page(connection, shown, offset, limit)
-            nameless = select(func.count()).where(smear_table.c.patient.is_(None))
             return CasePage(
                 lines=tuple(case_line(self._study.scheme, row) for row in rows),
                 total=smears.count(connection, shown),
+                shown=shown,
+            )
+
+    def counts(self, reader: str) -> CaseCounts:
+        """How many smears there are, and how far the readers have come."""
+        with self._study.database.read() as connection:
+            sight = Sight.of(connection, reader)
+            return CaseCounts(
                 smears=smears.count(connection, SmearFilter()),
-                labelled=smears.count(connection, SmearFilter(labelled=True)),
-                without_patient=int(connection.execute(nameless).scalar_one()),
+                without_patient=smears.count(connection, SmearFilter(has_patient=False)),
+                progress=tuple(labels.progress_by_reader(connection, self._study.scheme, sight)),
+            )
+
+    def run(self, shown: SmearFilter, reader: str) -> Run:
+        """What label mode walks through: all that the filter shows."""
+        with self._study.database.read() as connection:
+            shown = _as_seen(connection, shown, reader)
+            unread = shown.model_copy(update={"unread_by": reader})
+            return Run(
+                tuple(smears.all_ids(connection, shown)),
+                frozenset(smears.all_ids(connection, unread)),
             )
 
     def ids(self, shown: SmearFilter) -> list[int]:
@@ -107,3 +145,7 @@ class CasesDesk:
             given += report.labels
             refused += report.refused
         return Imported(added, known, given, tuple(str(error) for error in refused))
+
+
+def _as_seen(connection: Connection, shown: SmearFilter, reader: str) -> SmearFilter:
+    return shown.model_copy(update={"sight": Sight.of(connection, reader)})

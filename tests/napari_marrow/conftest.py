@@ -116,6 +116,19 @@ def draw_field(path: Path, seed: int, size_px: int = 128) -> Path:
 
 
 @pytest.fixture
+def draw() -> Callable[..., Path]:
+    """Draws one image: path and seed."""
+    return draw_field
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        "napari_marrow.thumbnails.user_cache_path", lambda *_name, **_options: tmp_path / "cache"
+    )
+
+
+@pytest.fixture
 def fields(tmp_path: Path) -> Path:
     """A folder of 20 images with a labels.csv for all but the last four."""
     folder = tmp_path / "fields"

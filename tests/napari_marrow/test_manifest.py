@@ -39,7 +39,8 @@ def test_every_command_that_is_used_is_declared_and_every_menu_takes_plugins(
 ) -> None:
     given = manifest.contributions
     declared = {command.id for command in given.commands or ()}
-    used = {one.command for one in (*given.readers, *given.widgets, *given.sample_data)}
+    named = (*given.readers, *given.writers, *given.widgets, *given.sample_data)
+    used = {one.command for one in named}
     for menu, entries in given.menus.items():
         assert MenuId(menu) in MenuId.contributables(), menu
         used |= {entry.command for entry in entries}
@@ -55,7 +56,8 @@ def test_every_command_has_a_title_for_the_palette_and_can_be_imported(
 
 
 def test_the_manifest_offers_the_readers_suffixes(manifest: PluginManifest) -> None:
-    (reader,) = manifest.contributions.readers or ()
+    reader, regions = manifest.contributions.readers or ()
+    assert regions.filename_patterns == ["*.geojson"]
     assert reader.filename_patterns == [f"*{suffix}" for suffix in SUFFIXES]
 
 

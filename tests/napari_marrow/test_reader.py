@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
 from PIL import Image
 
 from marrow.errors import UnreadableSmear
 from napari_marrow import sample_data
-from napari_marrow.reader import get_reader
+from napari_marrow.reader import get_reader, get_regions_reader
+from napari_marrow.writer import write_regions
 
 
 def test_reads_an_image_as_one_multiscale_layer_in_um(tmp_path: Path) -> None:
@@ -52,3 +55,21 @@ def test_samples_say_that_they_are_synthetic(sample: object) -> None:
     assert image.shape == (512, 512, 3)
     assert "synthetic" in shown["name"]
     assert shown["metadata"]["synthetic"] is True
+
+
+def test_drawn_shapes_are_saved_and_opened_again(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    square = np.array([[1.0, 2], [1, 9], [8, 9], [8, 2]])
+    layer = viewer.add_shapes([square, square[:2]], shape_type=["rectangle", "line"])
+    layer.features = {"role": ["exclude", "use"], "class_name": ["", ""]}
+    data, attributes, _kind = layer.as_layer_data_tuple()
+    path = str(tmp_path / "drawn.geojson")
+    assert write_regions(path, data, attributes) == [path]
+
+    read = get_regions_reader(path)
+    assert read is not None
+    ((polygons, shown, kind),) = read(path)
+    opened = Layer.create(polygons, shown, kind)
+    np.testing.assert_array_equal(opened.data[0], square)  # the line has no area
+    assert list(opened.features["role"]) == ["exclude"]
+    assert get_regions_reader("smear.png") is None

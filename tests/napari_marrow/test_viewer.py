@@ -16,6 +16,7 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication
 
 from marrow.catalogue import labels, models, regions
+from marrow.records import Label
 from marrow.study import Study
 from napari_marrow._qt.cases_dock import CasesDock
 from napari_marrow._qt.opening import DOCK_NAME, cases_dock, open_workbench
@@ -67,7 +68,7 @@ def test_from_a_folder_to_the_heatmap_and_a_job_that_outlives_the_viewer(
 
     page.list.table.selectAll()
     assert page.queue_selected.text() == "Queue 20 selected"
-    page.queue_selected.click()
+    page.queue_selected.trigger()
     qtbot.waitUntil(lambda: desktop.session.unfinished == (1,), timeout=WAIT_MS)
     assert workbench.isVisible()
     worker.start()
@@ -133,9 +134,9 @@ def test_a_label_and_a_region_are_stored_and_shown_again(
     qtbot.waitUntil(lambda: desktop.session.smear_id == 20, timeout=WAIT_MS)
     assert not viewer.scale_bar.visible
     page.labels.buttons["diagnosis", "AML"].click()
-    qtbot.waitUntil(lambda: page.list.model.line(19).cells[3] == "AML", timeout=WAIT_MS)
-    with study.database.read() as connection:
-        (stored,) = labels.history(connection, 20)
+    qtbot.waitUntil(lambda: page.list.model.line(19).cells[1] == "AML", timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: history(study, 20) != [], timeout=WAIT_MS)
+    (stored,) = history(study, 20)
     assert (stored.answer, stored.reader, stored.seen_prediction) == ("AML", "Dr A", False)
 
     page.regions.role.setCurrentText("exclude")
@@ -186,6 +187,11 @@ def test_the_dock_and_the_workbench_open_from_the_menus_once(
     light = dock.desktop.workbench.grab().toImage().pixelColor(5, 5)
     assert light.lightness() > 128
     end(viewer, qtbot)
+
+
+def history(study: Study, smear_id: int) -> list[Label]:
+    with study.database.read() as connection:
+        return labels.history(connection, smear_id)
 
 
 def drop(dock: CasesDock, folder: Path) -> None:

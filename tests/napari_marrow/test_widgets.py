@@ -10,26 +10,40 @@ import pytest
 
 pytest.importorskip("qtpy")
 
-from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtCore import QEvent, QModelIndex, Qt
+from qtpy.QtGui import QKeyEvent, QTextDocument
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
+from marrow.catalogue.smears import SmearRow
 from marrow.errors import NotFound
+from marrow.records import Smear
 from marrow.schemes import AA_MDS_AML, Scheme
 from napari_marrow._qt.background import QtBackground
 from napari_marrow._qt.cases.case_list import CaseList
 from napari_marrow._qt.cases.describe_bar import DescribeBar
 from napari_marrow._qt.cases.label_bar import LabelBar
 from napari_marrow._qt.cases.region_bar import RegionBar
+from napari_marrow._qt.cases.section import Section
+from napari_marrow._qt.cases.status_bar import StatusBar
 from napari_marrow._qt.evidence_bar import EvidenceBar
+from napari_marrow._qt.keys import LabelKeys
 from napari_marrow._qt.lines_model import LinesModel
-from napari_marrow._qt.queue.tab import QueueTab
-from napari_marrow._qt.results.tab import ResultsTab
 from napari_marrow._qt.study.start_page import StartPage
+from napari_marrow._qt.study.study_bar import StudyBar
 from napari_marrow._qt.ticker import Ticker
-from napari_marrow.lines.cases import CaseLine, case_columns
+from napari_marrow.lines.cases import CaseLine, case_choices, case_columns, case_line
 from napari_marrow.lines.column import Column
-from napari_marrow.lines.jobs import JobLine, WorkerWords
-from napari_marrow.lines.results import ResultLine, result_columns
+from napari_marrow.lines.results import ResultLine
+from napari_marrow.region_kinds import region_kinds
 from napari_marrow.session import Evidence
 
 pytestmark = pytest.mark.viewer
@@ -38,17 +52,7 @@ CELLS = Scheme.from_toml(Path(__file__).parents[2] / "examples" / "cells.toml")
 
 
 def case(number: int, label: str = "") -> CaseLine:
-    return CaseLine(number, (f"S{number:06d}", f"P{number}", "", label))
-
-
-def result(number: int) -> ResultLine:
-    cells = tuple(f"{number}/{column}" for column in range(len(result_columns(AA_MDS_AML))))
-    return ResultLine(number, number, cells, {"diagnosis": "AA"})
-
-
-def job(number: int, *, is_finished: bool = False) -> JobLine:
-    cells = (str(number), "classify", "done" if is_finished else "running", "1 of 2", *["1"] * 4)
-    return JobLine(number, cells, 0.5, not is_finished, is_finished, is_finished)
+    return CaseLine(number, (f"S{number:06d}", label, "MDS .71", "", f"P{number}", ""))
 
 
 def test_a_lines_model_is_a_sound_model_while_it_changes(
@@ -130,15 +134,16 @@ def test_an_edit_goes_to_all_selected_smears(cases: CaseList) -> None:
             cases.table.selectionModel().SelectionFlag.Select
             | cases.table.selectionModel().SelectionFlag.Rows,
         )
-    assert cases.model.setData(cases.model.index(3, 1), "P7")
-    assert cases.model.setData(cases.model.index(0, 2), "north")  # not among the selected
-    assert told == [([2, 4], 1, "P7"), ([1], 2, "north")]
-    assert not cases.model.setData(cases.model.index(0, 0), "S1")  # a name is no text
-    assert not cases.model.setData(cases.model.index(0, 1), "P1")  # as it was
+    assert cases.model.setData(cases.model.index(3, 4), "P7")
+    assert cases.model.setData(cases.model.index(0, 5), "north")  # not among the selected
+    assert told == [([2, 4], 4, "P7"), ([1], 5, "north")]
+    for column in (0, 2, 3):  # the name, what the model says, and the flag are no text
+        assert not cases.model.setData(cases.model.index(0, column), "S1")
+    assert not cases.model.setData(cases.model.index(0, 4), "P1")  # as it was
 
 
 def test_an_answer_is_chosen_and_not_typed(cases: CaseList) -> None:
-    delegate = cases.table.itemDelegateForColumn(3)
+    delegate = cases.table.itemDelegateForColumn(1)
     editor = delegate.createEditor(cases, None, QModelIndex())
     assert isinstance(editor, QComboBox)
     assert [editor.itemText(k) for k in range(editor.count())] == [
@@ -163,13 +168,204 @@ def test_choosing_a_row_opens_it_and_marking_one_does_not(cases: CaseList) -> No
 
 
 def test_a_search_begins_when_the_typing_pauses(cases: CaseList, qtbot: Any) -> None:
-    told: list[tuple[str, bool | None]] = []
-    cases.shown_changed.connect(lambda text, labelled: told.append((text, labelled)))
+    told: list[str] = []
+    cases.searched.connect(told.append)
     qtbot.keyClicks(cases._search, "P12")
     assert told == []
-    qtbot.waitUntil(lambda: told == [("P12", None)], timeout=3000)
-    cases._filter.setCurrentIndex(1)
-    assert told[-1] == ("P12", False)
+    qtbot.waitUntil(lambda: told == ["P12"], timeout=3000)
+
+
+def test_a_filter_is_chosen_by_its_line_and_offering_others_chooses_none(
+    cases: CaseList, qtbot: Any
+) -> None:
+    chosen: list[int] = []
+    cases.chosen.connect(chosen.append)
+    choices = case_choices(AA_MDS_AML, "A")
+    cases.set_choices(choices, 1)
+    assert cases.filter.currentText() == "unlabelled by me"
+    assert chosen == []
+    cases.filter.setCurrentText("flagged")
+    assert chosen == [3]
+
+
+def test_a_narrow_dock_leaves_out_patient_and_site(cases: CaseList, qtbot: Any) -> None:
+    def shown() -> list[bool]:
+        return [not cases.table.isColumnHidden(column) for column in range(6)]
+
+    cases.resize(260, 400)
+    cases.show()
+    qtbot.waitExposed(cases)
+    assert shown() == [True] * 4 + [False] * 2
+    assert not cases.table.horizontalScrollBar().isVisible()
+    assert cases.is_model_shown()
+    cases.resize(700, 400)
+    qtbot.waitUntil(lambda: shown() == [True] * 6)
+    with qtbot.assertNotEmitted(cases.model_shown):
+        cases.show_model(False)
+    assert not cases.is_model_shown()
+    cases.resize(701, 400)
+    qtbot.waitUntil(lambda: shown() == [True, True, False, True, True, True])
+    with qtbot.waitSignal(cases.model_shown):
+        cases.show_model(True)
+
+
+def test_long_paths_and_names_in_chinese_fit_and_are_no_html(cases: CaseList, qtbot: Any) -> None:
+    path = "病例/" + "很长的文件夹/" * 330 + "<b>玻片</b>.png"
+    assert len(path) > 2000
+    smear = Smear(
+        id=7,
+        identity="a" * 64,
+        root="local",
+        path=path,
+        height_px=10,
+        width_px=10,
+        is_slide=False,
+        patient="王小明" * 40,
+        regions_revision=0,
+    )
+    cases.set_lines([case_line(AA_MDS_AML, SmearRow(smear, {"diagnosis": "AML"}))], 1)
+    cases.resize(700, 400)
+    cases.show()
+    qtbot.waitExposed(cases)
+    hint = cases.model.data(cases.model.index(0, 0), int(Qt.ItemDataRole.ToolTipRole))
+    box = QTextDocument()
+    box.setHtml(hint)
+    assert box.toPlainText().startswith("local: 病例/很长的文件夹")
+    assert box.toPlainText().endswith("<b>玻片</b>.png")
+    assert max(len(line) for line in box.toPlainText().splitlines()) <= 90
+    assert cases.grab().width() == 700
+
+
+def test_the_status_says_what_waits_and_what_is_missing(qtbot: Any) -> None:
+    bar = StatusBar()
+    qtbot.addWidget(bar)
+    bar.set_counts(148, 400, 12, "B 40")
+    assert bar.progress.text() == "148/400"
+    assert "others: B 40" in bar.words.text()
+    with qtbot.waitSignal(bar.patients_wanted):
+        bar.words.linkActivated.emit("patients")
+    assert bar.saved.text() == "saved ok"
+    assert bar.trouble.isHidden()
+    bar.set_saved(3, "database is locked")
+    assert bar.saved.text() == "3 unsent"
+    assert "3 labels not sent yet (database is locked)" in bar.trouble.text()
+    assert not bar.trouble.isHidden()
+    assert "e4572e" in bar.saved.styleSheet()
+    bar.set_counts(0, 0, 0, "")
+    assert bar.words.text().startswith("No smear yet")
+
+
+def test_another_reader_in_the_middle_of_a_run_is_asked_for(
+    qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = StudyBar()
+    qtbot.addWidget(bar)
+    bar.set_study(tmp_path, AA_MDS_AML, "A")
+    told: list[str] = []
+    bar.reader_changed.connect(told.append)
+
+    def rename(name: str) -> None:
+        bar._reader.setText(name)
+        bar._reader.editingFinished.emit()
+
+    rename(" B ")
+    assert told == ["B"]
+    bar.set_labelling(True)
+    asked: list[str] = []
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+
+    def question(_parent: Any, _title: str, words: str) -> QMessageBox.StandardButton:
+        asked.append(words)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    rename("C")
+    assert bar.reader() == "B"
+    assert told == ["B"]
+    rename("C")
+    assert told == ["B", "C"]
+    assert "“C”, no longer “B”" in asked[0]
+    rename("")
+    assert bar.reader() == "C"
+
+
+def test_a_folded_part_stays_as_it_was_left(qtbot: Any) -> None:
+    for is_open in (False, True, True):
+        part = Section("A part for this test", QLabel("inside"))
+        qtbot.addWidget(part)
+        assert part.isExpanded() == is_open
+        if not is_open:
+            part.toggleButton().click()
+
+
+def test_the_keys_of_label_mode_are_taken_from_all_widgets_but_not_from_typing(
+    qtbot: Any,
+) -> None:
+    pressed: list[str] = []
+    window = QWidget()
+    qtbot.addWidget(window)
+    column = QVBoxLayout(window)
+    plain, text, box = QPushButton("push"), QLineEdit(), QComboBox()
+    for widget in (plain, text, box):
+        column.addWidget(widget)
+    box.addItems(["1 one", "2 two"])
+    keys = LabelKeys(pressed.append, window)
+    keys.watch(window)
+    keys.watch(window)  # twice takes no key twice
+    window.show()
+    window.activateWindow()
+    focus(plain, qtbot)
+    qtbot.keyClicks(plain, "1")
+    assert pressed == []  # label mode is off
+    keys.set_on(True)
+    qtbot.keyClicks(plain, "190urphgf[]")
+    for key in (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Escape):
+        qtbot.keyClick(plain, key)
+    control = Qt.KeyboardModifier.ControlModifier
+    qtbot.keyClick(plain, Qt.Key.Key_Z, control)
+    qtbot.keyClick(plain, Qt.Key.Key_G, control)  # napari's grid
+    said = "1 9 0 next rectangle polygon heatmap sheet flag class-back class-on left right leave"
+    assert pressed == [*said.split(), "undo"]
+    pressed.clear()
+    child = QPushButton("later", plain)
+    child.show()
+    qtbot.keyClicks(child, "4")
+    assert pressed == ["4"]
+    for widget in (text, box):
+        focus(widget, qtbot)
+        qtbot.keyClicks(widget, "2")
+    assert pressed == ["4"]
+    assert (text.text(), box.currentText()) == ("2", "2 two")
+    focus(plain, qtbot)
+    keys.leave(window)
+    qtbot.keyClicks(plain, "3")
+    assert pressed == ["4"]
+
+
+def focus(widget: QWidget, qtbot: Any) -> None:
+    """Let the keys go to this widget, as a click on it does."""
+    widget.setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is widget)
+
+
+def test_a_resting_finger_labels_one_smear_and_shortcuts_wait(qtbot: Any) -> None:
+    pressed: list[str] = []
+    widget = QPushButton("push")
+    qtbot.addWidget(widget)
+    keys = LabelKeys(pressed.append, widget)
+    keys.watch(widget)
+    keys.set_on(True)
+    none = Qt.KeyboardModifier.NoModifier
+    for key, sign in ((Qt.Key.Key_1, "1"), (Qt.Key.Key_Right, "")):
+        for is_repeat in (False, True, True):
+            event = QKeyEvent(QEvent.Type.KeyPress, key, none, sign, is_repeat)
+            QApplication.sendEvent(widget, event)
+    assert pressed == ["1", "right", "right", "right"]
+    override = QKeyEvent(QEvent.Type.ShortcutOverride, Qt.Key.Key_1, none, "1")
+    override.ignore()
+    QApplication.sendEvent(widget, override)
+    assert override.isAccepted()
+    assert pressed == ["1", "right", "right", "right"]
 
 
 def test_label_buttons_follow_the_scheme(qtbot: Any) -> None:
@@ -179,6 +375,8 @@ def test_label_buttons_follow_the_scheme(qtbot: Any) -> None:
     assert ("lineage", "LYM") in bar.buttons
     bar.set_heads(AA_MDS_AML.asked)
     assert [answer for _head, answer in bar.buttons] == ["AA", "MDS", "AML", "unsure", ""]
+    titles = [button.text() for button in bar.buttons.values()]
+    assert titles == ["1 AA", "2 MDS", "3 AML", "0 unsure", "clear"]
     assert {head for head, _answer in bar.buttons} == {"diagnosis"}
     told: list[tuple[str, str]] = []
     bar.given.connect(lambda head, answer: told.append((head, answer)))
@@ -229,72 +427,26 @@ def test_the_region_bar_tells_role_and_tool(qtbot: Any) -> None:
     qtbot.addWidget(bar)
     with qtbot.waitSignal(bar.wanted) as wanted:
         bar.tools["polygon"].click()
-    assert wanted.args == ["use", "polygon"]
+    assert wanted.args == ["use", "polygon", ""]
     bar.reset()
-    assert bar.value() == ("use", "none")
-
-
-def test_the_selected_job_stays_when_newer_ones_come(qtbot: Any) -> None:
-    tab = QueueTab()
-    qtbot.addWidget(tab)
-    tab.set_jobs([job(1)])
-    assert tab.cancel.isEnabled()
-    tab.set_jobs([job(3), job(2), job(1, is_finished=True)])
-    selected = tab.selected()
-    assert selected is not None
-    assert selected.job_id == 1
-    assert not tab.cancel.isEnabled()
-    with qtbot.waitSignal(tab.retry_wanted) as wanted:
-        tab.retry.click()
-    assert wanted.args == [1]
-    tab.set_workers(WorkerWords("No worker is up", is_alarming=True))
-    assert "e4572e" in tab.workers.styleSheet()
-
-
-@pytest.fixture
-def table(qtbot: Any) -> ResultsTab:
-    tab = ResultsTab()
-    qtbot.addWidget(tab)
-    tab.set_scheme(AA_MDS_AML, result_columns(AA_MDS_AML))
-    tab.set_lines([result(1), result(2)])
-    return tab
-
-
-def test_enter_and_double_click_open_a_row(table: ResultsTab, qtbot: Any) -> None:
-    opened: list[int] = []
-    table.opened.connect(lambda line: opened.append(line.smear_id))
-    table.table.doubleClicked.emit(table.model.index(0, 0))
-    table.show()
-    qtbot.waitExposed(table)
-    table.table.setFocus()
-    table.table.selectRow(1)
-    qtbot.keyClick(table.table, Qt.Key.Key_Return)
-    assert opened == [1, 2]
-
-
-def test_a_filter_by_answer_offers_a_probability(table: ResultsTab, qtbot: Any) -> None:
-    told: list[tuple[Any, ...]] = []
-    table.filter_changed.connect(lambda *values: told.append(values))
-    assert not table.min_p.isEnabled()
-    table.call.setCurrentIndex(5)
-    assert told == [("", "diagnosis", "AML", None)]
-    table.min_p.setValue(0.8)
-    qtbot.waitUntil(lambda: told[-1] == ("", "diagnosis", "AML", 0.8), timeout=3000)
-
-
-def test_another_study_begins_with_an_empty_filter_and_asks_nothing(
-    table: ResultsTab, qtbot: Any
-) -> None:
-    table.call.setCurrentIndex(5)
-    table.table.horizontalHeader().setSortIndicator(3, Qt.SortOrder.DescendingOrder)
-    with (
-        qtbot.assertNotEmitted(table.filter_changed),
-        qtbot.assertNotEmitted(table.model.sort_wanted),
-    ):
-        table.set_scheme(CELLS, result_columns(CELLS))
-    assert table.call.count() == 1 + 5
-    assert table.model.rowCount() == 0
-    assert isinstance(table.model, QAbstractItemModel)
+    assert bar.value() == ("use", "none", "")
+    bar.set_kinds(region_kinds(AA_MDS_AML))
+    assert [bar.role.itemText(row) for row in range(bar.role.count())] == [
+        "use",
+        "exclude",
+        *AA_MDS_AML.head("diagnosis").classes,
+    ]
+    with qtbot.waitSignal(bar.kind_chosen) as chosen:
+        bar.role.setCurrentText("MDS")
+        bar.role.activated.emit(bar.role.currentIndex())
+    assert chosen.args == ["class", "MDS"]
+    with qtbot.waitSignal(bar.wanted) as wanted:
+        bar.take("brush")
+    assert wanted.args == ["class", "brush", "MDS"]
+    for radius, told in ((12.5, 12.5), (0.0, None)):
+        with qtbot.waitSignal(bar.brush_changed) as changed:
+            bar.brush.setValue(radius)
+        assert changed.args == [told]
 
 
 def test_a_start_page_offers_the_home_and_a_scheme(qtbot: Any, tmp_path: Path) -> None:

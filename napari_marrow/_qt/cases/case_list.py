@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QModelIndex, QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import QModelIndex, QPoint, QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLineEdit,
+    QMenu,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QVBoxLayout,
@@ -18,18 +20,13 @@ from qtpy.QtWidgets import (
 from marrow.schemes import Head
 from napari_marrow._qt.lines_model import LinesModel
 from napari_marrow._qt.lines_table import LinesTable
-from napari_marrow.lines.cases import CaseLine
+from napari_marrow.lines.cases import FIRST_HEAD, FLAG, CaseChoice, CaseLine
 from napari_marrow.lines.column import Column
 
 TYPING_PAUSE_MS = 250
 """A search begins when the typing pauses."""
-FIRST_HEAD = 3
-"""Column of the first head: smear, patient and site come before it."""
-_CHOICES: tuple[tuple[str, bool | None], ...] = (
-    ("all", None),
-    ("unlabelled", False),
-    ("labelled", True),
-)
+FILTER_PX = 130
+"""Of the filter box, which would be as wide as its longest choice."""
 
 
 class AnswerDelegate(QStyledItemDelegate):
@@ -57,62 +54,100 @@ class CaseList(QWidget):
 
     Signals
     -------
-    shown_changed(str, object)
-        Search text, and whether labelled: True, False or None for any.
+    searched(str)
+        The text that files, patients or names must hold.
+    search_ended()
+        Enter was pressed.
+    chosen(int)
+        The line of the filter box.
     opened(int)
         The smear that is to be shown.
     edited(object, int, str)
         Ids of the selected smears, column, and the text for all of them.
     selection_changed(int)
         How many smears are selected.
+    history_wanted(int, object)
+        A smear, and where on the screen its history is to be shown, a QPoint.
+    flag_wanted(object, bool)
+        Ids of smears, and whether they are to be flagged.
+    model_shown()
+        The column with the model's answers was shown.
     """
 
-    shown_changed = Signal(str, object)
+    searched = Signal(str)
+    search_ended = Signal()
+    chosen = Signal(int)
     opened = Signal(int)
     edited = Signal(object, int, str)
     selection_changed = Signal(int)
+    history_wanted = Signal(int, object)
+    flag_wanted = Signal(object, bool)
+    model_shown = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model: LinesModel[CaseLine] = LinesModel(self)
         self.table = LinesTable(self.model)
-        self._filter = QComboBox()
-        self._filter.addItems([title for title, _ in _CHOICES])
+        self.filter = QComboBox()
+        self.filter.setMaximumWidth(FILTER_PX)
+        self.filter.setToolTip("Which smears are listed, and labelled in label mode")
         self._search = QLineEdit()
-        self._search.setPlaceholderText("search file, patient, S000148")
+        self._search.setPlaceholderText("file, patient, S000148")
         self._search.setClearButtonEnabled(True)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(TYPING_PAUSE_MS)
         row = QHBoxLayout()
-        row.addWidget(self._filter)
+        row.addWidget(self.filter)
         row.addWidget(self._search, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.table, 1)
         self._is_marking = False
+        self._model_column = 0
+        self._widths: list[int] = []
         self._delegates: list[AnswerDelegate] = []
-        self._filter.currentIndexChanged.connect(self._on_shown_changed)
+        self.filter.currentIndexChanged.connect(self.chosen)
         self._search.textChanged.connect(lambda _text: self._pause.start())
-        self._pause.timeout.connect(self._on_shown_changed)
+        self._search.returnPressed.connect(self.search_ended)
+        self._pause.timeout.connect(lambda: self.searched.emit(self._search.text()))
         self.model.edited.connect(self._on_model_edited)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._on_menu_requested)
+        # A scroll bar takes room without any resizing of this widget.
+        self.table.verticalScrollBar().rangeChanged.connect(lambda *_range: self._fit_columns())
         chosen = self.table.selectionModel()
         chosen.currentRowChanged.connect(self._on_current_changed)
         chosen.selectionChanged.connect(self._on_selection_changed)
 
     def set_scheme(self, columns: Sequence[Column], asked: Sequence[Head]) -> None:
         """Set the columns; the columns of the heads are edited by choosing an answer."""
-        self.model.set_columns(columns, frozenset(range(1, len(columns))))
+        self._model_column = FIRST_HEAD + len(asked)
+        patient = self._model_column + 2
+        editable = {*range(FIRST_HEAD, self._model_column), patient, patient + 1}
+        self.model.set_columns(columns, frozenset(editable))
         for number, head in enumerate(asked, start=FIRST_HEAD):
             delegate = AnswerDelegate(head.classes, self)
             self._delegates.append(delegate)  # the view does not own it
             self.table.setItemDelegateForColumn(number, delegate)
         answers = [max((*head.classes, "unsure"), key=len) for head in asked]
-        self.table.set_widths(["S000000", "SYN-2022-0000", "synthetic", *answers], stretch=1)
-        with QSignalBlocker(self._search), QSignalBlocker(self._filter):
+        longest = max((name for head in asked for name in head.classes), key=len)
+        widths = ["S000000", *answers, f"{longest} .00", FLAG, "SYN-2022-0000", "synthetic"]
+        self.table.set_widths(widths)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self._widths = [self.table.columnWidth(column) for column in range(len(columns))]
+        self._fit_columns()
+        with QSignalBlocker(self._search):
             self._search.clear()
-            self._filter.setCurrentIndex(0)
+
+    def set_choices(self, choices: Sequence[CaseChoice], chosen: int) -> None:
+        """Offer these filters."""
+        with QSignalBlocker(self.filter):
+            self.filter.clear()
+            self.filter.addItems([choice.title for choice in choices])
+            self.filter.setCurrentIndex(chosen)
+        self.filter.view().setMinimumWidth(self.filter.view().sizeHintForColumn(0) + FILTER_PX // 4)
 
     def set_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """Show these smears; those that were selected stay so where they are still listed."""
@@ -141,9 +176,33 @@ class CaseList(QWidget):
         """Ids of the selected smears, from the top."""
         return [self.model.line(row).smear_id for row in self.table.selected_rows()]
 
-    def _on_shown_changed(self) -> None:
-        self._pause.stop()
-        self.shown_changed.emit(self._search.text(), _CHOICES[self._filter.currentIndex()][1])
+    def is_model_shown(self) -> bool:
+        """Whether the column with the model's answers is on the screen."""
+        return self.table.isVisible() and not self.table.isColumnHidden(self._model_column)
+
+    def show_model(self, is_shown: bool) -> None:
+        """Show the column with the model's answers, or hide it, to label without them."""
+        self.table.setColumnHidden(self._model_column, not is_shown)
+        self._fit_columns()
+        if is_shown:
+            self.model_shown.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Show patient and site where there is room."""
+        super().resizeEvent(event)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Patient and site are left out of a narrow dock; below the list they can be set."""
+        bar = self.table.verticalScrollBar()
+        # The table is as wide as this widget, and told of it later.
+        room = self.width() - 2 * self.table.frameWidth() - bar.isVisible() * bar.width()
+        patient = self._model_column + 2
+        for column, width in enumerate(self._widths):
+            if column >= patient:
+                self.table.setColumnHidden(column, room < width)
+            if column != self._model_column or not self.table.isColumnHidden(column):
+                room -= width
 
     def _on_current_changed(self, index: QModelIndex, _earlier: QModelIndex) -> None:
         if not self._is_marking and index.isValid() and index.row() < self.model.rowCount():
@@ -156,3 +215,24 @@ class CaseList(QWidget):
         edited = self.model.line(row).smear_id
         chosen = self.selected_ids()
         self.edited.emit(chosen if edited in chosen else [edited], column, text)
+
+    def _on_menu_requested(self, place: QPoint) -> None:
+        index = self.table.indexAt(place)
+        where = self.table.viewport().mapToGlobal(place)
+        menu = QMenu(self)
+        if index.isValid():
+            line, chosen = self.model.line(index.row()), self.selected_ids()
+            ids = chosen if line.smear_id in chosen else [line.smear_id]
+            menu.addAction("Labels of this smear…", lambda: self._want_history(line, where))
+            flag = "Clear the flag" if line.is_flagged else "Flag"
+            menu.addAction(flag, lambda: self.flag_wanted.emit(ids, not line.is_flagged))
+            menu.addSeparator()
+        shown = menu.addAction("Show the model's answers")
+        shown.setCheckable(True)
+        shown.setChecked(not self.table.isColumnHidden(self._model_column))
+        shown.setToolTip("Labels of smears whose answer is on the screen are not blind")
+        shown.toggled.connect(self.show_model)
+        menu.popup(where)
+
+    def _want_history(self, line: CaseLine, where: QPoint) -> None:
+        self.history_wanted.emit(line.smear_id, where)

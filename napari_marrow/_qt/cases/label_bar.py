@@ -9,10 +9,13 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from marrow.schemes import Head
+from napari_marrow.lines.labelling import UNSURE, answer_keys
+
+SPACING_PX = 4
 
 
 class LabelBar(QWidget):
-    """One row of buttons per head that is asked.
+    """One row of buttons per head that is asked, each with its key in label mode.
 
     Signals
     -------
@@ -27,7 +30,9 @@ class LabelBar(QWidget):
         self.buttons: dict[tuple[str, str], QPushButton] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(SPACING_PX)
         self._rows: list[QWidget] = []
+        self._titles: dict[str, QLabel] = {}
         self._words = QLabel()
         self._words.hide()
         self._column.addWidget(self._words)
@@ -37,33 +42,42 @@ class LabelBar(QWidget):
         for row in self._rows:
             self._column.removeWidget(row)
             row.deleteLater()
-        self._rows, self.buttons = [], {}
+        self._rows, self.buttons, self._titles = [], {}, {}
         for head in heads:
             row = QWidget()
             flow = QFlowLayout(row)
             flow.setContentsMargins(0, 0, 0, 0)
-            flow.setHorizontalSpacing(4)
-            flow.setVerticalSpacing(4)
+            flow.setHorizontalSpacing(SPACING_PX)
+            flow.setVerticalSpacing(SPACING_PX)
             if len(heads) > 1:
-                flow.addWidget(QLabel(head.name))
-            for answer in (*head.classes, "unsure"):
-                flow.addWidget(self._button(head.name, answer, answer))
-            flow.addWidget(self._button(head.name, "", "no label"))
+                self._titles[head.name] = QLabel(head.name)
+                flow.addWidget(self._titles[head.name])
+            keys = {answer: key for key, answer in answer_keys(head).items()}
+            for answer in (*head.classes, UNSURE):
+                title = f"{keys[answer]} {answer}" if answer in keys else answer
+                flow.addWidget(self._button(head.name, answer, title))
+            flow.addWidget(self._button(head.name, "", "clear"))
             self._rows.append(row)
             self._column.addWidget(row)
 
     def set_selected(self, count: int) -> None:
         """How many smears would be labelled."""
         self.setEnabled(count > 0)
-        self._words.setText(f"<b>Label {count} smears:</b>")
+        self._words.setText(f"<b>Label {count:,} smears:</b>")
         self._words.setVisible(count > 1)
         for (head, answer), button in self.buttons.items():
             what = f"“{answer}”" if answer else "no answer"
-            smears = "the smear" if count == 1 else f"{count} smears"
+            smears = "the smear" if count == 1 else f"{count:,} smears"
             button.setToolTip(f"{head}: {what} for {smears}")
 
+    def set_asked(self, head: str | None) -> None:
+        """Point out the head that the digits answer, None: no digit does."""
+        for name, title in self._titles.items():
+            title.setText(f"<b>▸ {name}</b>" if name == head else name)
+
     def _button(self, head: str, answer: str, title: str) -> QPushButton:
-        button = QPushButton(title)
+        button = QPushButton(title.replace("&", "&&"))
+        button.setStyleSheet("padding: 4px 6px;")
         button.clicked.connect(lambda: self.given.emit(head, answer))
         self.buttons[head, answer] = button
         return button

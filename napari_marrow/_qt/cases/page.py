@@ -1,19 +1,19 @@
-"""All of the Cases dock below the study's name: add, list, describe, label, queue."""
+"""All of the Cases dock below the study's name: progress, list, label mode, what is folded away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QPoint, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
+    QWhatsThis,
     QWidget,
 )
 
@@ -22,15 +22,20 @@ from napari_marrow._qt.cases.case_list import CaseList
 from napari_marrow._qt.cases.describe_bar import DescribeBar
 from napari_marrow._qt.cases.label_bar import LabelBar
 from napari_marrow._qt.cases.region_bar import RegionBar
+from napari_marrow._qt.cases.section import Section
+from napari_marrow._qt.cases.status_bar import StatusBar
 from napari_marrow._qt.evidence_bar import EvidenceBar
 from napari_marrow._qt.notices import tell
-from napari_marrow.lines.cases import CaseLine
+from napari_marrow.lines.cases import CaseChoice, CaseLine
 from napari_marrow.lines.column import Column
 from napari_marrow.reader import SUFFIXES
 
+SPACING_PX = 5
+_ON = "background: #2e9e5b; color: white;"
+
 
 class CasesPage(QWidget):
-    """The `CasesView`.
+    """The `CasesView`, and what `LabelsView` and `LabellingView` show in the dock.
 
     Signals
     -------
@@ -39,30 +44,48 @@ class CasesPage(QWidget):
     queue_wanted(object)
         Ids of smears, None for all that the filter shows.
     workbench_wanted()
+    sheet_wanted()
+        The contact sheet.
     """
 
     add_wanted = Signal(object)
     queue_wanted = Signal(object)
     workbench_wanted = Signal()
+    sheet_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._total = 0
+        self._choices: Sequence[CaseChoice] = ()
+        self.status = StatusBar()
         self.list = CaseList()
         self.labels = LabelBar()
         self.describe = DescribeBar()
         self.evidence = EvidenceBar()
         self.regions = RegionBar()
-        self.counts = QLabel()
-        self.counts.setWordWrap(True)
         self.progress = QProgressBar()
         self.progress.setFormat("adding %v of %m")
         self.progress.hide()
-        self.queue_selected = QPushButton("Queue selected")
-        self.queue_all = QPushButton("Queue all listed")
-        self._lay_out(self._add_button(), QPushButton("Workbench"))
+        self.label_mode = QPushButton("Label mode")
+        self.label_mode.setCheckable(True)
+        self.label_mode.setToolTip(
+            "Label by keys: 1 to 9 the classes, 0 unsure, each stores and goes on; ← → U next "
+            "unlabelled, Ctrl+Z undo, R P regions, H heatmap, [ ] its class, F flag, Esc ends"
+        )
+        self.sheet = QPushButton("Thumbnails G")
+        self.sheet.setToolTip("The contact sheet, in the workbench")
+        self.sheet.clicked.connect(self.sheet_wanted)
+        self.undo = QPushButton("Undo Ctrl+Z")
+        self.queue_menu = QPushButton("Queue")
+        menu = QMenu(self.queue_menu)
+        self.queue_selected = menu.addAction("Queue selected", self._on_queue_selected_triggered)
+        self.queue_all = menu.addAction("Queue all", lambda: self.queue_wanted.emit(None))
+        self.queue_menu.setMenu(menu)
+        self._lay_out()
         self.list.selection_changed.connect(self._on_selection_changed)
+        self.status.patients_wanted.connect(self._on_patients_wanted)
         self._on_selection_changed(0)
+        self.set_undoable(0)
 
     def set_scheme(self, columns: Sequence[Column], asked: Sequence[Head]) -> None:
         """See `CasesView.set_scheme`."""
@@ -70,25 +93,50 @@ class CasesPage(QWidget):
         self.labels.set_heads(asked)
         self._on_selection_changed(0)
 
+    def set_choices(self, choices: Sequence[CaseChoice], chosen: int) -> None:
+        """See `CasesView.set_choices`."""
+        self._choices = choices
+        self.list.set_choices(choices, chosen)
+
     def set_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """See `CasesView.set_lines`."""
         self._total = total
         self.list.set_lines(lines, total)
-        self.queue_all.setText(f"Queue all {total:,}")
+        self.queue_all.setText(f"Queue all {total:,} listed")
         self.queue_all.setEnabled(total > 0)
+        self.label_mode.setEnabled(total > 0 or self.label_mode.isChecked())
 
     def append_lines(self, lines: Sequence[CaseLine]) -> None:
         """See `CasesView.append_lines`."""
         self.list.append_lines(lines, self._total)
 
-    def set_counts(self, smears: int, labelled: int, without_patient: int) -> None:
+    def set_counts(self, read: int, smears: int, without_patient: int, others: str) -> None:
         """See `CasesView.set_counts`."""
-        text = f"{labelled:,} of {smears:,} labelled"
-        if without_patient:
-            text += f" · <b>{without_patient:,} without a patient</b>"
-        if not smears:
-            text = "No smear yet: add files or a folder, or drop them here."
-        self.counts.setText(text)
+        self.status.set_counts(read, smears, without_patient, others)
+
+    def is_model_shown(self) -> bool:
+        """See `CasesView.is_model_shown`."""
+        return self.list.is_model_shown()
+
+    def set_saved(self, unsent: int, trouble: str) -> None:
+        """See `LabelsView.set_saved`."""
+        self.status.set_saved(unsent, trouble)
+
+    def set_undoable(self, count: int) -> None:
+        """See `LabelsView.set_undoable`."""
+        self.undo.setEnabled(count > 0)
+        labels = "the last label" if count == 1 else f"the last {count:,} labels"
+        self.undo.setToolTip(f"Take back {labels}" if count else "Nothing to take back")
+
+    def set_labelling(self, is_on: bool) -> None:
+        """See `LabellingView.set_labelling`."""
+        self.label_mode.setChecked(is_on)
+        self.label_mode.setStyleSheet(_ON if is_on else "")
+        self._on_selection_changed(len(self.list.selected_ids()))
+
+    def show_history(self, words: str, where: QPoint) -> None:
+        """Show who said what of a smear, until the next click."""
+        QWhatsThis.showText(where, words, self.list.table)
 
     def set_progress(self, done: int, total: int) -> None:
         """See `CasesView.set_progress`."""
@@ -108,34 +156,36 @@ class CasesPage(QWidget):
         button.setMenu(menu)
         return button
 
-    def _lay_out(self, add: QPushButton, workbench: QPushButton) -> None:
+    def _lay_out(self) -> None:
+        workbench = QPushButton("Workbench")
         workbench.setToolTip("The queue and the results, in a window of their own")
         workbench.clicked.connect(self.workbench_wanted)
-        first = QHBoxLayout()
-        first.addWidget(add)
-        first.addWidget(workbench)
-        last = QHBoxLayout()
-        last.addWidget(self.queue_selected)
-        last.addWidget(self.queue_all)
-        self.queue_selected.clicked.connect(self._on_queue_selected_clicked)
-        self.queue_all.clicked.connect(lambda: self.queue_wanted.emit(None))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(first)
+        column.setSpacing(SPACING_PX)
+        column.addWidget(self.status)
         column.addWidget(self.progress)
-        column.addWidget(self.counts)
         column.addWidget(self.list, 1)
-        for widget in (self.labels, self.describe, self.regions, self.evidence):
-            column.addWidget(widget)
-        column.addLayout(last)
+        column.addLayout(_row(self.label_mode, self.sheet, self.undo))
+        column.addWidget(self.labels)
+        column.addWidget(Section("Patient and site", self.describe))
+        column.addWidget(Section("Regions", self.regions))
+        column.addWidget(Section("Evidence", self.evidence, is_open=True))
+        column.addLayout(_row(self._add_button(), self.queue_menu, workbench))
 
     def _on_selection_changed(self, count: int) -> None:
-        self.labels.set_selected(count)
+        # In label mode the smear on the canvas is meant, also where its line was not read yet.
+        self.labels.set_selected(max(count, int(self.label_mode.isChecked())))
         self.describe.set_selected(count)
         self.queue_selected.setText(f"Queue {count:,} selected" if count else "Queue selected")
         self.queue_selected.setEnabled(count > 0)
 
-    def _on_queue_selected_clicked(self) -> None:
+    def _on_patients_wanted(self) -> None:
+        asks = [choice.shown.has_patient is False for choice in self._choices]
+        if any(asks):
+            self.list.filter.setCurrentIndex(asks.index(True))
+
+    def _on_queue_selected_triggered(self) -> None:
         self.queue_wanted.emit(self.list.selected_ids())
 
     def _on_files_triggered(self) -> None:
@@ -150,3 +200,11 @@ class CasesPage(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, "Add a folder of smears")
         if chosen:
             self.add_wanted.emit([Path(chosen)])
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(SPACING_PX)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

@@ -1,57 +1,131 @@
-"""Drawing regions: which role, and with which tool."""
+"""Drawing regions: what they say, and with which tool."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from collections.abc import Sequence
 
-_ROLES = {"use": "use", "exclude": "exclude"}
-_TOOLS = {"rectangle": "Box", "polygon": "Polygon", "none": "Move"}
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_marrow.region_kinds import RegionKind, region_colour
+
+_TOOLS = {
+    "rectangle": ("Box", "Draw a rectangle (R in label mode)"),
+    "polygon": ("Polygon", "Click the corners, Enter or a double click ends (P in label mode)"),
+    "brush": ("Brush", "Paint with the mouse button held; the stroke becomes a polygon"),
+    "edit": (
+        "Edit",
+        "Click a region to select it and drag its points; Delete removes it; the box on the left "
+        "changes what it says",
+    ),
+    "none": ("Move", "Move the smear"),
+}
+SWATCH_PX = 12
+WIDEST_UM = 5000.0
 
 
 class RegionBar(QWidget):
-    """A role and a tool; the tool stays chosen until `Move`.
+    """What a region says, and a tool, which stays chosen until `Move`.
 
     Signals
     -------
-    wanted(str, str)
-        Role, and `rectangle`, `polygon` or `none`.
+    wanted(str, str, str)
+        Role, tool (`rectangle`, `polygon`, `brush`, `edit` or `none`), and class ("": none).
+    kind_chosen(str, str)
+        Role and class, for the selected regions too.
+    brush_changed(object)
+        Radius in um (px where the pixel size is unknown), None: as wide on the screen at each
+        zoom.
     """
 
-    wanted = Signal(str, str)
+    wanted = Signal(str, str, str)
+    kind_chosen = Signal(str, str)
+    brush_changed = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._kinds: tuple[RegionKind, ...] = ()
         self.role = QComboBox()
-        self.role.addItems(list(_ROLES))
         self.role.setToolTip(
             "Usable area of a slide: only `use` where there is any, never `exclude`"
         )
+        self.brush = QDoubleSpinBox()
+        self.brush.setRange(0.0, WIDEST_UM)
+        self.brush.setDecimals(1)
+        self.brush.setSpecialValueText("auto")
+        self.brush.setPrefix("r ")
+        self.brush.setToolTip(
+            "Radius of the brush in µm, in px where the pixel size is unknown; auto: as wide on "
+            "the screen at each zoom"
+        )
         self.tools: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(QLabel("Region"))
-        row.addWidget(self.role, 1)
-        for tool, title in _TOOLS.items():
-            button = QPushButton(title)
-            button.setCheckable(True)
-            button.clicked.connect(self._on_changed)
-            self._group.addButton(button)
-            self.tools[tool] = button
-            row.addWidget(button)
+        self._lay_out()
+        self.set_kinds((RegionKind("use"), RegionKind("exclude")))
         self.tools["none"].setChecked(True)
-        self.role.activated.connect(self._on_changed)
+        self.role.activated.connect(self._on_role_activated)
+        self.brush.valueChanged.connect(lambda radius: self.brush_changed.emit(radius or None))
 
-    def value(self) -> tuple[str, str]:
-        """Role and tool."""
+    def set_kinds(self, kinds: Sequence[RegionKind]) -> None:
+        """Offer these, each with its colour."""
+        self._kinds = tuple(kinds)
+        with QSignalBlocker(self.role):
+            self.role.clear()
+            for kind in self._kinds:
+                swatch = QPixmap(SWATCH_PX, SWATCH_PX)
+                swatch.fill(QColor(region_colour(kind, self._kinds)))
+                self.role.addItem(QIcon(swatch), kind.title)
+
+    def value(self) -> tuple[str, str, str]:
+        """Role, tool and class."""
         tool = next(name for name, button in self.tools.items() if button.isChecked())
-        return str(self.role.currentText()), tool
+        kind = self._kind()
+        return kind.role, tool, kind.class_name
+
+    def take(self, tool: str) -> None:
+        """Choose a tool as if its button were clicked."""
+        self.tools[tool].setChecked(True)
+        self.wanted.emit(*self.value())
 
     def reset(self) -> None:
-        """Go back to `Move`."""
+        """Go back to `Move`, without a word."""
         self.tools["none"].setChecked(True)
 
-    def _on_changed(self, *_state: object) -> None:
-        self.wanted.emit(*self.value())
+    def _kind(self) -> RegionKind:
+        return self._kinds[max(0, int(self.role.currentIndex()))]
+
+    def _on_role_activated(self, _index: int) -> None:
+        kind = self._kind()
+        self.kind_chosen.emit(kind.role, kind.class_name)
+
+    def _lay_out(self) -> None:
+        first, second = QHBoxLayout(), QHBoxLayout()
+        first.addWidget(QLabel("Region"))
+        first.addWidget(self.role, 1)
+        first.addWidget(self.brush)
+        for tool, (title, tip) in _TOOLS.items():
+            button = QPushButton(title)
+            button.setCheckable(True)
+            button.setToolTip(tip)
+            button.clicked.connect(lambda _is_on, tool=tool: self.take(tool))
+            # Five of them in a dock of 320 px.
+            button.setStyleSheet("QPushButton { padding: 3px 4px; }")
+            self._group.addButton(button)
+            self.tools[tool] = button
+            second.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        for row in (first, second):
+            row.setSpacing(3)
+            column.addLayout(row)

@@ -1,151 +1,147 @@
-"""The Results tab: a table of answers; Enter opens the smear with its heatmap."""
+"""The Results tab: filters, a table of any length, and one row in full."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QPushButton,
+    QSplitter,
     QVBoxLayout,
     QWidget,
 )
 
+from marrow.catalogue.predictions import ResultFilter, Sort
 from marrow.schemes import Scheme
-from napari_marrow._qt.cases.case_list import TYPING_PAUSE_MS
-from napari_marrow._qt.evidence_bar import EvidenceBar
-from napari_marrow._qt.lines_model import LinesModel
-from napari_marrow._qt.lines_table import LinesTable
 from napari_marrow._qt.notices import tell
+from napari_marrow._qt.quiet_label import QuietLabel
+from napari_marrow._qt.results.detail_pane import DetailPane
+from napari_marrow._qt.results.export_button import ExportButton
+from napari_marrow._qt.results.filter_bar import FilterBar
+from napari_marrow._qt.results.pages_model import PagesModel
+from napari_marrow._qt.results.pages_table import PagesTable
 from napari_marrow.lines.column import Column
-from napari_marrow.lines.results import ResultLine
+from napari_marrow.lines.detail import ResultDetail
+from napari_marrow.lines.pages import LinePages
+from napari_marrow.lines.results import ResultChoices, ResultLine, result_examples
 
 
 class ResultsTab(QWidget):
-    """The `ResultsView`.
+    """The `ResultsView`, the `WorklistView` and the `ExportView`.
 
     Signals
     -------
-    filter_changed(str, object, object, object)
-        Search text; head and class, None for any; smallest probability, None for "was called".
-    opened(object)
-        The `ResultLine` whose smear is to be shown.
-    all_wanted()
-        Predictions of all jobs.
+    sort_wanted(object)
+        A `Sort`, by a click on a header.
+    opened(int)
+        The row whose smear is to be shown, by double click or Enter.
     """
 
-    filter_changed = Signal(str, object, object, object)
-    opened = Signal(object)
-    all_wanted = Signal()
+    sort_wanted = Signal(object)
+    opened = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.model: LinesModel[ResultLine] = LinesModel(self)
-        self.table = LinesTable(self.model)
-        self.table.setSelectionMode(LinesTable.SelectionMode.SingleSelection)
+        self.model = PagesModel(self)
+        self.table = PagesTable(self.model)
         self.table.setSortingEnabled(True)
-        self.evidence = EvidenceBar()
-        self.count = QLabel()
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("search file, patient, S000148")
-        self.search.setClearButtonEnabled(True)
-        self.call = QComboBox()
-        self.min_p = QDoubleSpinBox()
-        self.min_p.setRange(0, 1)
-        self.min_p.setSingleStep(0.05)
-        self.min_p.setSpecialValueText("called")
-        self.min_p.setPrefix("p ≥ ")
-        self.all_button = QPushButton("All jobs")
-        self._total = 0
-        self._calls: list[tuple[str, str] | None] = [None]
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(TYPING_PAUSE_MS)
+        self.filter = FilterBar()
+        self.detail = DetailPane()
+        self.words = QuietLabel()
+        self.export = ExportButton()
         self._lay_out()
-        self._connect()
+        self.model.sort_wanted.connect(self._on_sort_wanted)
+        self.table.opened.connect(self.opened)
 
-    def set_scheme(self, scheme: Scheme, columns: Sequence[Column]) -> None:
+    def set_scheme(
+        self, scheme: Scheme, columns: Sequence[Column], pages: LinePages[ResultLine]
+    ) -> None:
         """See `ResultsView.set_scheme`."""
-        with QSignalBlocker(self.model):  # the arrow moves without asking for an order
-            self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.model.set_columns(columns)
-        self._calls = [None, *((head.name, name) for head in scheme.heads for name in head.classes)]
-        with QSignalBlocker(self.call), QSignalBlocker(self.search), QSignalBlocker(self.min_p):
-            self.call.clear()
-            self.call.addItems(
-                ["any answer", *(f"{one[0]}: {one[1]}" for one in self._calls if one is not None)]
-            )
-            self.search.clear()
-            self.min_p.setValue(0)
-        self.min_p.setEnabled(False)
-        self.evidence.set_scheme(scheme)
-        self.evidence.setValue(None)
-        examples = ["S000000", "SYN-2022-0000"]
-        for head in scheme.heads:
-            examples += [max(head.classes, key=len), *("0.000" for _name in head.classes)]
-        self.table.set_widths([*examples, "heads-disagree", "unsure", "m000"])
+        self._point_at(None)
+        self.model.set_pages(columns, pages)
+        self.filter.set_scheme(scheme)
+        self.detail.set_scheme(scheme)
+        self.table.set_widths(result_examples(scheme))
         self.table.horizontalHeader().setStretchLastSection(True)
 
-    def set_lines(self, lines: Sequence[ResultLine]) -> None:
-        """See `ResultsView.set_lines`."""
-        self.model.set_lines(lines)
+    def set_choices(self, choices: ResultChoices) -> None:
+        """See `ResultsView.set_choices`."""
+        self.filter.set_choices(choices)
 
-    def insert_lines(self, lines: Sequence[ResultLine]) -> None:
-        """See `ResultsView.insert_lines`."""
-        self.model.insert_lines(0, lines)
+    def set_asked(self, shown: ResultFilter, sort: Sort) -> None:
+        """See `ResultsView.set_asked`."""
+        self.filter.setValue(shown)
+        self.filter.set_worklist(sort.column == "worklist")
+        self._point_at(sort)
 
-    def append_lines(self, lines: Sequence[ResultLine]) -> None:
-        """See `ResultsView.append_lines`."""
-        self.model.append_lines(lines)
+    def set_words(self, words: str, is_warning: bool) -> None:
+        """See `ResultsView.set_words`."""
+        self.words.setText(words, is_warning)
 
-    def set_count(self, shown: int, total: int, job_id: int | None) -> None:
-        """See `ResultsView.set_count`."""
-        self.model.set_has_more(shown < total)
-        of_job = "all jobs" if job_id is None else f"job {job_id}"
-        rows = f"{total:,} results" if shown >= total else f"{shown:,} of {total:,} results"
-        self.count.setText(f"{rows} · {of_job}")
-        self.all_button.setEnabled(job_id is not None)
+    def to_top(self) -> None:
+        """See `ResultsView.to_top`."""
+        self.table.to_top()
+        self.detail.setValue(None)
+
+    def current_row(self) -> int | None:
+        """See `ResultsView.current_row`."""
+        return self.table.current_row()
+
+    def select(self, row: int) -> None:
+        """See `ResultsView.select`."""
+        self.table.select(row)
+
+    def move_to(self, row: int) -> None:
+        """See `WorklistView.move_to`."""
+        self.table.move_to(row)
+
+    def set_detail(self, detail: ResultDetail | None) -> None:
+        """See `WorklistView.set_detail`."""
+        self.detail.setValue(detail)
+
+    def set_asked_head(self, head: str | None) -> None:
+        """See `WorklistView.set_asked_head`."""
+        self.detail.label_bar.set_asked(head)
 
     def is_looked_at(self) -> bool:
         """See `ResultsView.is_looked_at`."""
         return bool(self.isVisible())
 
+    def set_export(self, done: int, total: int) -> None:
+        """See `ExportView.set_export`."""
+        self.export.set_progress(done, total)
+
     def tell(self, words: str, is_warning: bool) -> None:
-        """See `ResultsView.tell`."""
+        """See `WorklistView.tell`."""
         tell(words, is_warning)
 
     def _lay_out(self) -> None:
-        first = QHBoxLayout()
-        first.addWidget(self.search, 2)
-        first.addWidget(self.call, 1)
-        first.addWidget(self.min_p)
-        first.addWidget(self.all_button)
-        first.addWidget(self.count)
-        last = QHBoxLayout()
-        last.addWidget(self.evidence, 1)
-        hint = QLabel("Enter or double click opens a smear · research use only")
-        last.addWidget(hint)
+        self.filter.row.addWidget(self.words, 1)
+        self.filter.row.addWidget(self.export)
+        halves = QSplitter(Qt.Orientation.Horizontal)
+        halves.addWidget(self.table)
+        halves.addWidget(self.detail)
+        halves.setStretchFactor(0, 1)
+        halves.setSizes([780, 270])
+        halves.setChildrenCollapsible(False)
+        hint = QLabel(
+            "Enter opens a smear · A accepts · digits correct, 0 unsure · Ctrl+Z undo · "
+            "research use only"
+        )
         column = QVBoxLayout(self)
-        column.addLayout(first)
-        column.addWidget(self.table, 1)
-        column.addLayout(last)
+        column.addWidget(self.filter)
+        column.addWidget(halves, 1)
+        column.addWidget(hint)
 
-    def _connect(self) -> None:
-        self.search.textChanged.connect(lambda _text: self._pause.start())
-        self._pause.timeout.connect(self._on_filter_changed)
-        self.call.currentIndexChanged.connect(self._on_filter_changed)
-        self.min_p.valueChanged.connect(lambda _value: self._pause.start())
-        self.all_button.clicked.connect(self.all_wanted)
-        self.table.opened.connect(lambda row: self.opened.emit(self.model.line(row)))
+    def _point_at(self, sort: Sort | None) -> None:
+        """Let the arrow in the header stand for this order, without asking for it."""
+        keys = [column.sort_key for column in self.model.columns()]
+        at = keys.index(sort.column) if sort is not None and sort.column in keys else -1
+        down = sort is not None and sort.descending
+        order = Qt.SortOrder.DescendingOrder if down else Qt.SortOrder.AscendingOrder
+        with QSignalBlocker(self.model):
+            self.table.horizontalHeader().setSortIndicator(at, order)
 
-    def _on_filter_changed(self) -> None:
-        self._pause.stop()
-        chosen = self._calls[max(self.call.currentIndex(), 0)]
-        self.min_p.setEnabled(chosen is not None)
-        head, name = chosen if chosen is not None else (None, None)
-        self.filter_changed.emit(self.search.text(), head, name, self.min_p.value() or None)
+    def _on_sort_wanted(self, column: str, descending: bool) -> None:
+        self.sort_wanted.emit(Sort(column=column, descending=descending))

@@ -50,6 +50,7 @@ class StudyPanel:
         self.start_page.sample_wanted.connect(self.controller.create_sample)
         self.bar.other_wanted.connect(self.controller.leave)
         self.bar.reader_changed.connect(self.controller.set_reader)
+        session.events.is_labelling.connect(lambda is_on: self.bar.set_labelling(is_on))
 
     def tick(self) -> None:
         """Called five times a second."""

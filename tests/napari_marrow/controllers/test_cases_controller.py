@@ -11,20 +11,46 @@ import pytest
 
 from napari_marrow.controllers import cases
 from napari_marrow.controllers.cases import CasesController, CasesView
+from napari_marrow.controllers.labels import LabelsController, LabelsView
 from napari_marrow.desk import Desk
 from napari_marrow.session import Session
+
+CHOICES = [
+    "all",
+    "unlabelled by me",
+    "labelled",
+    "flagged",
+    "model ≠ label",
+    "without a patient",
+    "AA",
+    "MDS",
+    "AML",
+    "unsure",
+]
 
 
 @pytest.fixture
 def view() -> Any:
-    return create_autospec(CasesView, instance=True)
+    made = create_autospec(CasesView, instance=True)
+    made.is_model_shown.return_value = False
+    return made
 
 
 @pytest.fixture
-def controller(background: Any, view: Any, desk: Desk) -> CasesController:
-    session = Session(reader="A")
-    made = CasesController(session, background, view)
-    made.session = session  # type: ignore[attr-defined]
+def session() -> Session:
+    return Session(reader="A")
+
+
+@pytest.fixture
+def labels(session: Session, background: Any) -> LabelsController:
+    return LabelsController(session, background, create_autospec(LabelsView, instance=True))
+
+
+@pytest.fixture
+def controller(
+    session: Session, background: Any, view: Any, labels: LabelsController, desk: Desk
+) -> CasesController:
+    made = CasesController(session, background, view, labels)
     session.desk = desk
     return made
 
@@ -33,20 +59,30 @@ def cells(view: Any) -> list[tuple[str, ...]]:
     return [line.cells for line in view.set_lines.call_args.args[0]]
 
 
+def choose(controller: CasesController, title: str) -> None:
+    controller.choose(CHOICES.index(title))
+
+
 def test_lists_a_study_when_it_is_opened(controller: CasesController, view: Any) -> None:
     columns, asked = view.set_scheme.call_args.args
-    assert [column.title for column in columns] == ["smear", "patient", "site", "label"]
+    titles = [column.title for column in columns]
+    assert titles == ["id", "label", "model", "⚑", "patient", "site"]
     assert [head.name for head in asked] == ["diagnosis"]
-    view.set_counts.assert_called_with(0, 0, 0)
+    choices, chosen = view.set_choices.call_args.args
+    assert [choice.title for choice in choices] == CHOICES
+    assert chosen == 0
+    view.set_counts.assert_called_with(0, 0, 0, "")
 
 
 def test_adding_tells_what_came_of_it_and_lists_it(
-    controller: CasesController, view: Any, fields: Path
+    controller: CasesController, view: Any, fields: Path, session: Session, desk: Desk
 ) -> None:
     controller.add_smears([fields])
     view.tell.assert_called_once_with("20 smears added, 16 labels read.", False)
-    view.set_counts.assert_called_with(20, 16, 4)
+    view.set_counts.assert_called_with(0, 20, 4, f"{desk.reader} 16")
     assert len(cells(view)) == 20
+    session.reader = desk.reader  # who read the table: his labels are his
+    view.set_counts.assert_called_with(16, 20, 4, "")
 
 
 def test_refused_files_are_named_and_only_some_of_many(
@@ -77,33 +113,146 @@ def test_progress_is_shown_by_the_tick_and_never_from_the_thread(
     view.set_progress.assert_called_once()
 
 
-def test_describes_and_labels_several_smears(
-    controller: CasesController, view: Any, add_smears: Any, study: Any
+def test_describes_and_shows_labels_of_several_smears(
+    controller: CasesController, labels: LabelsController, view: Any, add_smears: Any, study: Any
 ) -> None:
     ids = add_smears(study, 3)
     controller.describe(ids, "site", " north ")
-    controller.give_label(ids[:2], "diagnosis", "AML")
-    assert [row[2:] for row in cells(view)] == [("north", "AML"), ("north", "AML"), ("north", "")]
-    controller.give_label(ids[:1], "diagnosis", "")
-    assert [row[3] for row in cells(view)] == ["", "AML", ""]
+    labels.give(ids[:2], {"diagnosis": "AML"})
+    assert [(row[1], row[5]) for row in cells(view)] == [
+        ("AML", "north"),
+        ("AML", "north"),
+        ("", "north"),
+    ]
+    labels.give(ids[:1], {"diagnosis": ""})
+    assert [row[1] for row in cells(view)] == ["", "AML", ""]
 
 
-def test_a_filter_shows_what_it_says(
-    controller: CasesController, view: Any, add_smears: Any, study: Any
+def test_each_filter_shows_what_it_says(
+    controller: CasesController,
+    labels: LabelsController,
+    view: Any,
+    add_smears: Any,
+    study: Any,
+    session: Session,
 ) -> None:
-    ids = add_smears(study, 4)
-    controller.give_label(ids[:1], "diagnosis", "AA")
-    controller.set_filter("", False)
-    assert len(cells(view)) == 3
-    controller.set_filter("S000002", None)
+    ids = add_smears(study, 5)
+    labels.give(ids[:2], {"diagnosis": "AA"})
+    labels.give(ids[2:3], {"diagnosis": "unsure"})
+    labels.flag(ids[4:], is_flagged=True)
+    controller.describe(ids[:1], "patient", "")
+    listed = {}
+    for title in CHOICES:
+        choose(controller, title)
+        listed[title] = [row[0][-1] for row in cells(view)]
+    assert listed == {
+        "all": ["1", "2", "3", "4", "5"],
+        "unlabelled by me": ["4", "5"],
+        "labelled": ["1", "2", "3"],
+        "flagged": ["5"],
+        "model ≠ label": [],
+        "without a patient": ["1"],
+        "AA": ["1", "2"],
+        "MDS": [],
+        "AML": [],
+        "unsure": ["3"],
+    }
+    choose(controller, "unlabelled by me")
+    session.reader = "B"
+    assert len(cells(view)) == 5
+    choose(controller, "all")
+    controller.search("S000002")
     assert [row[0] for row in cells(view)] == ["S000002"]
     assert controller.shown.text == "S000002"
 
 
+def test_a_disagreement_with_the_champion_is_found(
+    controller: CasesController,
+    labels: LabelsController,
+    view: Any,
+    desk: Desk,
+    worker: Any,
+    fields: Path,
+) -> None:
+    desk.cases.add([fields], lambda _done, _total: None)
+    desk.queue.submit(list(range(1, 9)))
+    worker.work_off()
+    controller.reload()
+    called = {line.smear_id: line.model_call for line in view.set_lines.call_args.args[0]}
+    assert all(called[smear_id] for smear_id in range(1, 9))
+    calls = {smear_id: called[smear_id].split()[0] for smear_id in range(1, 9)}
+    labels.give([20], {"diagnosis": "AA"})  # the model said nothing of it
+    choose(controller, "model ≠ label")
+    wrong = [row[0] for row in cells(view)]
+    given = {number: ("AA", "MDS", "AML")[(number - 1) % 3] for number in range(1, 9)}
+    assert wrong == [f"S{k:06d}" for k in range(1, 9) if calls[k] != given[k]]
+    assert 0 < len(wrong) < 8
+
+
 def test_the_same_filter_asks_nothing(controller: CasesController, background: Any) -> None:
     before = len(background.asked)
-    controller.set_filter("  ", None)
+    controller.search("  ")
+    controller.choose(0)
     assert len(background.asked) == before
+
+
+def test_what_waits_in_the_outbox_is_shown_all_the_same(
+    controller: CasesController,
+    labels: LabelsController,
+    view: Any,
+    add_smears: Any,
+    study: Any,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = add_smears(study, 2)
+    controller.reload()
+    monkeypatch.setattr(desk.labels, "send", lambda: pytest.fail("sent"))
+    monkeypatch.setattr(labels, "_send", lambda: None)  # the database is gone
+    labels.give(ids[:1], {"diagnosis": "AML"})
+    labels.flag(ids[1:], is_flagged=True)
+    assert [row[1] for row in cells(view)] == ["AML", ""]
+    controller.reload()  # the catalogue knows nothing of it
+    assert [(row[1], row[3]) for row in cells(view)] == [("AML", ""), ("", "⚑")]
+
+
+def test_in_label_mode_a_labelled_smear_stays_in_the_list(
+    controller: CasesController,
+    labels: LabelsController,
+    view: Any,
+    add_smears: Any,
+    study: Any,
+    session: Session,
+) -> None:
+    ids = add_smears(study, 3)
+    choose(controller, "unlabelled by me")
+    session.is_labelling = True
+    labels.give(ids[:1], {"diagnosis": "AA"})
+    assert next(row[:2] for row in cells(view)) == ("S000001", "AA")
+    assert len(cells(view)) == 3
+    view.set_counts.assert_called_with(1, 3, 0, "")  # the progress goes on
+    session.is_labelling = False
+    controller.reload()
+    assert len(cells(view)) == 2
+
+
+def test_a_listed_answer_of_the_model_is_a_seen_one(
+    controller: CasesController,
+    view: Any,
+    desk: Desk,
+    worker: Any,
+    add_smears: Any,
+    study: Any,
+    session: Session,
+) -> None:
+    ids = add_smears(study, 3)
+    desk.queue.submit(ids[:1])
+    worker.work_off()
+    controller.reload()
+    assert session.seen == frozenset()  # the column is hidden
+    view.is_model_shown.return_value = True
+    controller.note_seen()
+    assert session.seen == {ids[0]}
 
 
 def test_a_long_list_is_read_page_by_page(

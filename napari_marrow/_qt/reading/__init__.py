@@ -1,0 +1,1 @@
+"""The Consensus tab of the workbench."""

@@ -1,0 +1,1 @@
+"""The Retrain tab of the workbench."""

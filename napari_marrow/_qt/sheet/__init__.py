@@ -1,0 +1,1 @@
+"""The contact sheet: a tab of the workbench."""

@@ -1,0 +1,421 @@
+"""Label mode: one smear after the other, by keys alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from marrow.schemes import NOT_CLASSES, Head
+from napari_marrow.background import Background
+from napari_marrow.controllers.cases import CasesController
+from napari_marrow.controllers.labels import LabelsController
+from napari_marrow.controllers.smear import SmearController
+from napari_marrow.desk import Desk
+from napari_marrow.desks.cases import Run
+from napari_marrow.desks.labels import OwnWords
+from napari_marrow.lines.labelling import (
+    answer_keys,
+    case_text,
+    first_head,
+    is_read,
+    keys_text,
+    next_head,
+    stale_heads,
+)
+from napari_marrow.session import Session
+
+_NO_RUN = Run((), frozenset())
+
+
+class LabellingView(Protocol):
+    """What label mode shows and moves."""
+
+    def set_labelling(self, is_on: bool) -> None:
+        """Show whether label mode is on, and take its keys or leave them to others."""
+
+    def set_label_words(self, words: str) -> None:
+        """What the canvas says of label mode, above all else; empty: nothing."""
+
+    def set_asked(self, head: str | None) -> None:
+        """Point out the buttons of the head that is asked, None: of all."""
+
+    def tool(self) -> str:
+        """The tool that draws regions just now, `none`: the smear is moved."""
+
+    def draw(self, tool: str) -> None:
+        """Let a person draw with `rectangle` or `polygon`, or move the smear with `none`."""
+
+    def show_sheet(self) -> None:
+        """Show the contact sheet."""
+
+    def tell(self, words: str, is_warning: bool) -> None:
+        """Tell a person something in a sentence."""
+
+
+@dataclass
+class _Case:
+    """The smear that is labelled now, or is on its way to the canvas."""
+
+    smear_id: int
+    own: dict[str, str]
+    head: Head
+    is_flagged: bool = False
+    is_drawn: bool = False
+    """Whether it is on the canvas, or a sentence why it cannot be."""
+    is_unreadable: bool = False
+    is_read: bool = False
+    """Whether the reader's own words of it are known."""
+    is_storing: bool = False
+    is_owed: bool = False
+    """Whether the catalogue did not answer when it was asked for this smear."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an answer may be given: what is seen is what is labelled."""
+        return self.is_drawn and self.is_read and not self.is_storing
+
+
+class LabellingController:
+    """Walks through the listed smears and gives what the keys say.
+
+    Parameters
+    ----------
+    session : Session
+    background : Background
+    view : LabellingView
+    labels : LabelsController
+    smear : SmearController
+    cases : CasesController
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        background: Background,
+        view: LabellingView,
+        labels: LabelsController,
+        smear: SmearController,
+        cases: CasesController,
+    ) -> None:
+        self._session, self._background, self._view = session, background, view
+        self._labels, self._smear, self._cases = labels, smear, cases
+        self._run = _NO_RUN
+        self._unread: set[int] = set()
+        self._case: _Case | None = None
+        self._notice = ""
+        self._is_wanted = False
+        self._actions: Mapping[str, Callable[[], None]] = {
+            "left": partial(self._step, -1),
+            "right": partial(self._step, 1),
+            "next": self._go_unread,
+            "undo": self.undo,
+            "rectangle": partial(self._draw, "rectangle"),
+            "polygon": partial(self._draw, "polygon"),
+            "heatmap": smear.toggle_heatmap,
+            "class-back": partial(smear.step_class, -1),
+            "class-on": partial(smear.step_class, 1),
+            "sheet": view.show_sheet,
+            "flag": self._flag,
+            "leave": self._escape,
+        }
+        session.events.desk.connect(self._on_desk)
+        session.events.reader.connect(self._on_reader)
+        session.events.smear_id.connect(self._on_smear)
+        labels.given.connect(self._on_given)
+        labels.sent.connect(self._on_sent)
+        cases.filtered.connect(self._reload)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether label mode is on."""
+        return self._session.is_labelling
+
+    def toggle(self) -> None:
+        """Enter or leave label mode."""
+        if self.is_on or self._is_wanted:
+            self.leave()
+        else:
+            self.enter()
+
+    def enter(self) -> None:
+        """Begin with the smear that is shown if it is listed, else with the next unlabelled."""
+        self._is_wanted = True
+        if self._session.desk is not None:
+            self._reload()
+
+    def leave(self) -> None:
+        """Give the keys back."""
+        self._is_wanted = False
+        if self.is_on:
+            self._session.is_labelling = False
+            self._case = None
+            self._view.draw("none")
+            self._view.set_labelling(False)
+            self._view.set_label_words("")
+            self._view.set_asked(None)
+            self._cases.reload()
+
+    def press(self, key: str) -> None:
+        """Do what a key of label mode says; see `napari_marrow._qt.keys`."""
+        if not self.is_on:
+            return
+        self._notice = ""
+        if key in self._actions:
+            self._actions[key]()
+        elif self._case is not None and key in (keys := answer_keys(self._case.head)):
+            self.answer(self._case.head.name, keys[key])
+
+    def answer(self, head: str, answer: str) -> None:
+        """Answer a head of the smear that is shown, then ask the next one, or go on.
+
+        "" takes an answer back. While a smear is on its way nothing is answered: it would be
+        a label of what nobody has seen.
+        """
+        desk, case = self._session.desk, self._case
+        if desk is None or case is None or not case.is_ready:
+            return
+        if case.is_unreadable and answer not in NOT_CLASSES:
+            self._say("it cannot be seen: 0 unsure, F flag, or → to go on")
+            return
+        given = {head: answer}
+        stale = stale_heads(desk.scheme, case.own | given)
+        given |= dict.fromkeys(stale, "")
+        case.is_storing = True
+        self._labels.give(
+            [case.smear_id],
+            given,
+            then=lambda: self._on_stored(desk, case, head, answer),
+            failed=lambda: self._on_not_stored(case),
+        )
+
+    def undo(self) -> None:
+        """Take the last labels back and go to their smear."""
+        if not self._labels.undo(then=self._on_undone):
+            self._say("nothing to undo")
+
+    def go(self, smear_id: int) -> None:
+        """Show this smear and label it next."""
+        self._notice = ""
+        self._go(smear_id)
+
+    def _go(self, smear_id: int) -> None:
+        desk = self._session.desk
+        if desk is None:
+            return
+        own = dict(self._labels.own(smear_id))
+        self._case = _Case(smear_id, own, first_head(desk.scheme, own))
+        self._read_own(desk, self._case)
+        if self._session.smear_id == smear_id:
+            self._case.is_drawn = True
+        else:
+            case = self._case
+            self._smear.open(smear_id, unreadable=lambda _reason: self._on_unreadable(case))
+        self._show()
+
+    def _step(self, by: int) -> None:
+        ids, case = self._run.ids, self._case
+        if case is None or not ids:
+            return
+        place = bisect_left(ids, case.smear_id) - 1 if by < 0 else bisect_right(ids, case.smear_id)
+        if 0 <= place < len(ids):
+            self._go(ids[place])
+        else:
+            self._say(f"this is the {'first' if by < 0 else 'last'} smear of the list")
+
+    def _advance(self) -> None:
+        self._step(1)
+        if self._notice:  # it was the last one
+            left = len(self._unread)
+            more = f"; U goes to one of {left:,} that you have not labelled" if left else ""
+            self._say(f"end of the list{more}")
+
+    def _go_unread(self) -> None:
+        ids, case = self._run.ids, self._case
+        start = 0 if case is None else bisect_right(ids, case.smear_id)
+        found = next((one for one in (*ids[start:], *ids[:start]) if one in self._unread), None)
+        if found is None:
+            self._say(f"{self._session.reader} has labelled all {len(ids):,} smears of the list")
+        else:
+            self._go(found)
+
+    def _draw(self, tool: str) -> None:
+        self._view.draw("none" if self._view.tool() == tool else tool)
+
+    def _escape(self) -> None:
+        """First the pen, then label mode."""
+        if self._view.tool() != "none":
+            self._view.draw("none")
+        else:
+            self.leave()
+
+    def _flag(self) -> None:
+        case = self._case
+        if case is not None and case.is_read:
+            case.is_flagged = not case.is_flagged
+            self._labels.flag([case.smear_id], case.is_flagged, then=self._show)
+
+    def _reload(self) -> None:
+        """Read which smears are walked through."""
+        desk = self._session.desk
+        if desk is None or not (self.is_on or self._is_wanted):
+            return
+        shown, reader = self._cases.shown, self._session.reader
+        self._background.ask(
+            "label-run",
+            lambda: desk.cases.run(shown, reader),
+            lambda run: self._on_run(desk, run),
+            failed=self._on_reload_failed,
+        )
+
+    def _on_run(self, desk: Desk, run: Run) -> None:
+        if desk is not self._session.desk or not (self.is_on or self._is_wanted):
+            return
+        self._is_wanted = False
+        if not run.ids and not self.is_on:
+            self._view.tell("The list is empty: add smears or choose another filter.", True)
+            return
+        self._run, self._unread = run, set(run.unread)
+        self._unread -= {one for one in run.unread if is_read(desk.scheme, self._labels.own(one))}
+        is_new = not self.is_on
+        self._session.is_labelling = True
+        if is_new:
+            self._view.set_labelling(True)
+            self._begin(run)
+        elif self._case is None and run.ids:
+            self._go(run.ids[0])
+        self._show()
+
+    def _on_reload_failed(self) -> None:
+        self._is_wanted = False
+
+    def _begin(self, run: Run) -> None:
+        shown = self._session.smear_id
+        if shown is not None and self._place(shown) is not None:
+            self._go(shown)
+        else:
+            self._go(next((one for one in run.ids if one in self._unread), run.ids[0]))
+
+    def _read_own(self, desk: Desk, case: _Case) -> None:
+        reader = self._session.reader
+        self._background.ask(
+            "label-own",
+            lambda: desk.labels.own(case.smear_id, reader),
+            lambda words: self._on_own(desk, case, words),
+            lane="pages",
+        )
+
+    def _on_own(self, desk: Desk, case: _Case, words: OwnWords | None) -> None:
+        if case is not self._case:
+            return
+        if words is None:
+            case.is_owed = not case.is_drawn
+            self._notice = "on its way: the study's database does not answer"
+        else:
+            stored = {head.name: words.answers.get(head.name, "") for head in desk.scheme.asked}
+            self._labels.note_own(case.smear_id, stored)
+            case.is_flagged = words.is_flagged
+        flagged = self._labels.is_flagged(case.smear_id)
+        case.is_flagged = case.is_flagged if flagged is None else flagged
+        case.own = dict(self._labels.own(case.smear_id))
+        case.head = first_head(desk.scheme, case.own)
+        case.is_read = True
+        self._show()
+
+    def _on_smear(self, smear_id: int | None) -> None:
+        """Another smear is on the canvas: the one that was asked for, or one from elsewhere."""
+        if not self.is_on or smear_id is None:
+            return
+        if self._case is None or self._case.smear_id != smear_id:
+            self._go(smear_id)
+            return
+        self._on_drawn(self._case)
+
+    def _on_unreadable(self, case: _Case) -> None:
+        if case is self._case:
+            case.is_unreadable = True
+            self._on_drawn(case)
+
+    def _on_drawn(self, case: _Case) -> None:
+        case.is_drawn, case.is_owed = True, False
+        self._show()
+        after = bisect_right(self._run.ids, case.smear_id)
+        if after < len(self._run.ids):
+            self._smear.prefetch(self._run.ids[after])
+
+    def _on_stored(self, desk: Desk, case: _Case, head: str, answer: str) -> None:
+        case.is_storing = False
+        if case is not self._case:
+            return
+        case.own = dict(self._labels.own(case.smear_id))
+        following = next_head(desk.scheme, case.own, head)
+        if answer and following is None:
+            self._advance()
+            return
+        if answer and following is not None:
+            case.head = following
+        self._show()
+
+    def _on_undone(self, smear_ids: Sequence[int]) -> None:
+        if self.is_on:
+            self._notice = "taken back" + (f": {len(smear_ids)} labels" if smear_ids[1:] else "")
+            self._go(smear_ids[0])
+
+    def _on_not_stored(self, case: _Case) -> None:
+        """The disk is full: a person was told, and the smear stays."""
+        case.is_storing = False
+
+    def _on_given(self, smear_ids: list[int]) -> None:
+        desk = self._session.desk
+        if desk is None or not self.is_on:
+            return
+        for smear_id in smear_ids:
+            if is_read(desk.scheme, self._labels.own(smear_id)):
+                self._unread.discard(smear_id)
+            elif self._place(smear_id) is not None:
+                self._unread.add(smear_id)
+
+    def _on_sent(self) -> None:
+        """The catalogue has answered: so it does for a smear that it owed."""
+        case = self._case
+        if self.is_on and case is not None and case.is_owed:
+            self._notice = ""
+            self._go(case.smear_id)
+
+    def _on_desk(self, desk: Desk | None) -> None:
+        is_wanted = self._is_wanted
+        self._run, self._unread, self._case = _NO_RUN, set(), None
+        self.leave()
+        if is_wanted and desk is not None:
+            self.enter()
+
+    def _on_reader(self, _reader: str) -> None:
+        if self.is_on:
+            self._reload()
+            if self._case is not None:
+                self.go(self._case.smear_id)
+
+    def _say(self, notice: str) -> None:
+        self._notice = notice
+        self._show()
+
+    def _show(self) -> None:
+        desk, case, count = self._session.desk, self._case, len(self._run.ids)
+        if desk is None or not self.is_on or case is None:
+            return
+        place = self._place(case.smear_id)
+        lines = [
+            keys_text(desk.scheme, case.head),
+            case_text(case.smear_id, place, count, case.own, case.is_flagged),
+            self._notice,
+        ]
+        self._view.set_label_words("\n".join(line for line in lines if line))
+        self._view.set_asked(case.head.name)
+
+    def _place(self, smear_id: int) -> int | None:
+        """Where a smear stands in the list, from 0; None: it is not listed."""
+        ids = self._run.ids
+        place = bisect_left(ids, smear_id)
+        return place if place < len(ids) and ids[place] == smear_id else None

@@ -1,0 +1,225 @@
+"""Reading row by row: what is known of a row, accepting or correcting it, and the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from marrow.schemes import Head
+from napari_marrow.background import Background
+from napari_marrow.controllers.labels import LabelsController
+from napari_marrow.controllers.results import ResultsController
+from napari_marrow.controllers.smear import SmearController
+from napari_marrow.lines.detail import ResultDetail
+from napari_marrow.lines.labelling import answer_keys, first_head, next_head, stale_heads
+from napari_marrow.lines.results import ResultLine, with_answers
+from napari_marrow.session import Session
+
+
+class WorklistView(Protocol):
+    """The selected row of the results table, and the pane beside it."""
+
+    def current_row(self) -> int | None:
+        """The selected row."""
+
+    def move_to(self, row: int) -> None:
+        """Select a row and bring it on the screen; this chooses it."""
+
+    def set_detail(self, detail: ResultDetail | None) -> None:
+        """Show one row in full; None: none is chosen."""
+
+    def set_asked_head(self, head: str | None) -> None:
+        """Point out the head that the digits answer."""
+
+    def tell(self, words: str, is_warning: bool) -> None:
+        """Tell a person what came of something, in a sentence."""
+
+
+class WorklistController:
+    """Opens, accepts and corrects the rows of the results table.
+
+    Parameters
+    ----------
+    session : Session
+    background : Background
+    view : WorklistView
+    results : ResultsController
+        The table.
+    smear : SmearController
+        Opens the smear of a row.
+    labels : LabelsController
+        The one way of every label.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        background: Background,
+        view: WorklistView,
+        results: ResultsController,
+        smear: SmearController,
+        labels: LabelsController,
+    ) -> None:
+        self._session = session
+        self._background = background
+        self._view = view
+        self._results = results
+        self._smear = smear
+        self._labels = labels
+        self._chosen: ResultLine | None = None
+        self._said: dict[str, str] = {}
+        """Answers to the chosen row so far: a scheme may ask several questions of a smear."""
+        self._asked: Head | None = None
+        self.follows = False
+        """Whether a smear is opened as soon as its row is chosen."""
+        labels.given.connect(self._on_given)
+        labels.sent.connect(self._on_sent)
+
+    def set_follows(self, follows: bool) -> None:
+        """Open each smear as soon as its row is chosen, or when a person asks for it."""
+        self.follows = follows
+        line = self._current()
+        if follows and line is not None:
+            self._open(line)
+
+    def choose(self, row: int) -> None:
+        """A person moved to this row: show it in full."""
+        line = self._results.pages.line(row)
+        if line is None or self._chosen is None or line.key != self._chosen.key:
+            self._begin(line)
+        if line is None:
+            self._view.set_detail(None)
+            return
+        self._read_detail(line)
+        if self.follows:
+            self._open(line)
+            following = self._results.pages.line(row + 1)
+            if following is not None:
+                self._smear.prefetch(following.smear_id)
+
+    def open(self, row: int) -> None:
+        """Show a row's smear with the heatmap of the called class."""
+        line = self._results.pages.line(row)
+        if line is not None:
+            self._open(line)
+
+    def accept(self) -> None:
+        """The model's calls are the reader's answers; then the next row."""
+        line, desk = self._current(), self._session.desk
+        if line is None or desk is None:
+            return
+        asked = {head.name for head in desk.scheme.asked}
+        calls = {head: call for head, call in line.calls.items() if head in asked}
+        if not calls:
+            self._view.tell(f"{line.cells[0]} has no answer to accept.", is_warning=True)
+            return
+        self._give(line, calls, is_whole=True)
+
+    def give(self, head: str, answer: str) -> None:
+        """The reader's answer to one question of the chosen row, "" takes it back; then the next
+        question, or the next row.
+        """
+        line, desk = self._current(), self._session.desk
+        if line is None or desk is None:
+            return
+        self._said = {**self._labels.own(line.smear_id), **self._said, head: answer}
+        stale = dict.fromkeys(stale_heads(desk.scheme, self._said), "")
+        self._said |= stale
+        following = next_head(desk.scheme, self._said, head) if answer else None
+        self._give(line, {head: answer, **stale}, is_whole=bool(answer) and following is None)
+        if following is not None:
+            self._ask(following)
+
+    def press(self, key: str) -> None:
+        """A key of label mode, pressed in the table; digits answer the head that is asked."""
+        actions: Mapping[str, Callable[[], None]] = {
+            "undo": self.undo,
+            "left": partial(self._step, -1),
+            "right": partial(self._step, 1),
+            "flag": self._flag,
+            "heatmap": self._smear.toggle_heatmap,
+            "class-back": partial(self._smear.step_class, -1),
+            "class-on": partial(self._smear.step_class, 1),
+        }
+        if key in actions:
+            actions[key]()
+        elif self._asked is not None and key in (keys := answer_keys(self._asked)):
+            self.give(self._asked.name, keys[key])
+
+    def undo(self) -> None:
+        """Take the last label back, and go to its row where it is at hand."""
+        if not self._labels.undo(then=self._on_undone):
+            self._view.tell("There is no label to take back.", is_warning=False)
+
+    def _step(self, by: int) -> None:
+        row = self._view.current_row()
+        if row is not None:
+            self._view.move_to(row + by)
+
+    def _flag(self) -> None:
+        line = self._current()
+        if line is not None:
+            is_flagged = not self._labels.is_flagged(line.smear_id)
+            self._labels.flag([line.smear_id], is_flagged)
+            words = "is flagged" if is_flagged else "is not flagged any more"
+            self._view.tell(f"{line.cells[0]} {words}.", is_warning=False)
+
+    def _begin(self, line: ResultLine | None) -> None:
+        """Another row: its first question is asked."""
+        desk = self._session.desk
+        self._chosen, self._said = line, {}
+        self._ask(None if desk is None or line is None else first_head(desk.scheme, {}))
+
+    def _ask(self, head: Head | None) -> None:
+        self._asked = head
+        self._view.set_asked_head(None if head is None else head.name)
+
+    def _current(self) -> ResultLine | None:
+        row = self._view.current_row()
+        return None if row is None else self._results.pages.line(row)
+
+    def _give(self, line: ResultLine, answers: Mapping[str, str], is_whole: bool) -> None:
+        def then() -> None:
+            row = self._view.current_row()
+            now = None if row is None else self._results.pages.line(row)
+            if is_whole and row is not None and now is not None and now.key == line.key:
+                self._view.move_to(row + 1)
+
+        self._labels.give([line.smear_id], answers, seen=line.prediction_id is not None, then=then)
+
+    def _open(self, line: ResultLine) -> None:
+        self._smear.open(line.smear_id, line.prediction_id)
+
+    def _read_detail(self, line: ResultLine) -> None:
+        desk, reader = self._session.desk, self._session.reader
+        if desk is not None:
+            self._background.ask(
+                "result-detail",
+                lambda: desk.results.detail(line, reader),
+                self._view.set_detail,
+                lane="counts",
+            )
+
+    def _on_undone(self, smear_ids: Sequence[int]) -> None:
+        rows = (row for row, line in self._results.pages.known() if line.smear_id in smear_ids)
+        row = next(rows, None)
+        if row is not None:
+            self._begin(self._results.pages.line(row))
+            self._view.move_to(row)
+
+    def _on_given(self, smear_ids: Collection[int]) -> None:
+        """Show it at once; what the catalogue makes of it is read later."""
+        desk, pages = self._session.desk, self._results.pages
+        if desk is None:
+            return
+        for row, line in list(pages.known()):
+            if line.smear_id in smear_ids:
+                own = self._labels.own(line.smear_id)
+                pages.put(row, [with_answers(desk.scheme, line, own)])
+
+    def _on_sent(self) -> None:
+        self._results.expect_change()
+        line = self._current()
+        if line is not None:
+            self._read_detail(line)

@@ -1,0 +1,70 @@
+"""What label mode says on the canvas, and which head is asked next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from marrow.schemes import Head, Scheme
+
+DIGITS = 9
+"""Classes that a key of its own can have; those beyond are given by the dock's buttons."""
+UNSURE = "unsure"
+
+
+def answer_keys(head: Head) -> dict[str, str]:
+    """Answer by key: 1 to 9 the classes in their order, 0 unsure."""
+    classes = {str(number): name for number, name in enumerate(head.classes[:DIGITS], start=1)}
+    return classes | {"0": UNSURE}
+
+
+def keys_text(scheme: Scheme, head: Head) -> str:
+    """`LABEL MODE  1 AA  2 MDS  3 AML  0 unsure`; which head, where several are asked."""
+    asked = f"  {head.name}?" if len(scheme.asked) > 1 else ""
+    keys = "  ".join(f"{key} {answer}" for key, answer in answer_keys(head).items())
+    return f"LABEL MODE{asked}  {keys}"
+
+
+def case_text(
+    smear_id: int, place: int | None, count: int, own: Mapping[str, str], is_flagged: bool
+) -> str:
+    """`148/400  S000148  your label: MDS  flagged`; `place` counts from 0, None: not listed."""
+    where = f"{place + 1:,}/{count:,}" if place is not None else "not in this list"
+    said = ", ".join(answer for answer in own.values() if answer)
+    parts = [where, f"S{smear_id:06d}", f"your label: {said}" if said else "not labelled by you"]
+    return "  ".join([*parts, "flagged"] if is_flagged else parts)
+
+
+def applying(scheme: Scheme, own: Mapping[str, str]) -> list[Head]:
+    """The asked heads whose question makes sense under these answers."""
+    given = {head: answer for head, answer in own.items() if answer}
+    makes_sense = {head.name for head in scheme.applying(given)}
+    return [head for head in scheme.asked if head.name in makes_sense]
+
+
+def first_head(scheme: Scheme, own: Mapping[str, str]) -> Head:
+    """The head to ask when a smear comes: the first without an answer, else the first."""
+    heads = [head for head in applying(scheme, own) if _is_ripe(head, own)]
+    return next((head for head in heads if not own.get(head.name)), heads[0])
+
+
+def next_head(scheme: Scheme, own: Mapping[str, str], answered: str) -> Head | None:
+    """The head to ask after one was answered, None: the smear is done."""
+    asked: Sequence[str] = [head.name for head in scheme.asked]
+    after = asked[asked.index(answered) + 1 :]
+    return next((head for head in applying(scheme, own) if head.name in after), None)
+
+
+def stale_heads(scheme: Scheme, own: Mapping[str, str]) -> list[str]:
+    """Answered heads that make no sense any more: the subtype of MDS of what is AML now."""
+    makes_sense = {head.name for head in applying(scheme, own)}
+    return [head for head, answer in own.items() if answer and head not in makes_sense]
+
+
+def is_read(scheme: Scheme, own: Mapping[str, str]) -> bool:
+    """Whether each head that is always asked has an answer."""
+    return all(own.get(head.name) for head in scheme.asked if not head.asked_when)
+
+
+def _is_ripe(head: Head, own: Mapping[str, str]) -> bool:
+    """A question with a condition is asked once the condition is known."""
+    return all(own.get(name) for name in head.asked_when)

@@ -1,0 +1,299 @@
+"""The one way that labels take, on a real catalogue that may be lost for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from marrow.catalogue import flags
+from marrow.catalogue import labels as stored_labels
+from marrow.client import Client
+from marrow.study import Study
+from napari_marrow.controllers.labels import RETRY_S, SILENT_S, LabelsController, LabelsView
+from napari_marrow.desk import Desk
+from napari_marrow.outbox import folder_of, waiting_in
+from napari_marrow.session import Session
+
+
+class Hand:
+    """A clock and a timer that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def view() -> Any:
+    return create_autospec(LabelsView, instance=True)
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(reader="A")
+
+
+@pytest.fixture
+def controller(
+    session: Session, background: Any, view: Any, hand: Hand, desk: Desk
+) -> Iterator[LabelsController]:
+    made = LabelsController(session, background, view, clock=hand, timer=hand)
+    session.desk = desk
+    yield made
+    desk.labels.close()
+
+
+@pytest.fixture
+def ids(add_smears: Any, study: Study) -> list[int]:
+    made: list[int] = add_smears(study, 20)
+    return made
+
+
+class Line:
+    """The line to the database."""
+
+    is_cut = False
+
+
+@pytest.fixture
+def line(study: Study, monkeypatch: pytest.MonkeyPatch) -> Line:
+    made, whole = Line(), study.database.write
+
+    @contextmanager
+    def write() -> Iterator[Any]:
+        if made.is_cut:
+            raise OperationalError("INSERT", {}, Exception("database is locked"))
+        with whole() as connection:
+            yield connection
+
+    monkeypatch.setattr(study.database, "write", write)
+    return made
+
+
+def standing(study: Study, smear_id: int, reader: str = "A") -> dict[str, str]:
+    with study.database.read() as connection:
+        return stored_labels.of_reader(connection, reader, [smear_id]).get(smear_id, {})
+
+
+def test_a_label_is_on_the_disk_before_anything_follows(
+    controller: LabelsController, study: Study, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+    monkeypatch.setattr(controller, "_send", lambda: None)
+    controller.give(
+        ids[:2],
+        {"diagnosis": "AA"},
+        then=lambda: waiting.append(waiting_in(folder_of(study.settings))),
+    )
+    assert waiting == [2]
+
+
+def test_a_label_knows_whether_a_prediction_was_seen(
+    controller: LabelsController, session: Session, study: Study, ids: list[int]
+) -> None:
+    session.note_seen(frozenset({ids[1]}))
+    controller.give(ids[:2], {"diagnosis": "AA"})
+    controller.give(ids[2:3], {"diagnosis": "AA"}, seen=True)
+    with study.database.read() as connection:
+        seen = [
+            stored_labels.history(connection, smear_id)[0].seen_prediction for smear_id in ids[:3]
+        ]
+    assert seen == [False, True, True]
+
+
+def test_undo_is_repeatable_and_takes_a_bulk_back_at_once(
+    controller: LabelsController, view: Any, study: Study, ids: list[int], hand: Hand
+) -> None:
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    controller.give(ids[:3], {"diagnosis": "MDS"})
+    view.set_undoable.assert_called_with(3)
+    went: list[list[int]] = []
+    assert controller.undo(then=lambda undone: went.append(list(undone)))
+    assert went == [ids[:3]]
+    view.set_undoable.assert_called_with(1)
+    assert [standing(study, one) for one in ids[:3]] == [{"diagnosis": "AA"}, {}, {}]
+    assert controller.undo()
+    assert standing(study, ids[0]) == {}
+    view.set_undoable.assert_called_with(0)
+    assert not controller.undo()
+
+
+def test_nobody_takes_back_what_another_reader_said(
+    controller: LabelsController, session: Session, study: Study, ids: list[int]
+) -> None:
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    session.reader = "B"
+    assert not controller.undo()
+    controller.give(ids[:1], {"diagnosis": "MDS"})
+    assert standing(study, ids[0], "A") == {"diagnosis": "AA"}
+    assert standing(study, ids[0], "B") == {"diagnosis": "MDS"}
+
+
+def test_two_labels_of_one_moment_keep_their_order(
+    controller: LabelsController, study: Study, ids: list[int], hand: Hand
+) -> None:
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    hand.now -= 3600  # somebody sets the clock back
+    controller.give(ids[:1], {"diagnosis": "MDS"})
+    assert standing(study, ids[0]) == {"diagnosis": "MDS"}
+
+
+def test_a_database_that_is_gone_for_half_a_minute_costs_no_label(
+    controller: LabelsController,
+    view: Any,
+    study: Study,
+    ids: list[int],
+    hand: Hand,
+    line: Line,
+) -> None:
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    view.set_saved.assert_called_with(0, "")
+    line.is_cut = True
+    labelled_at = []
+    for smear_id in ids[1:4]:
+        hand.now += 1
+        labelled_at.append(hand.now)
+        controller.give([smear_id], {"diagnosis": "MDS"})
+    view.set_saved.assert_called_with(3, "database is locked")
+    attempts = view.set_saved.call_count
+    for _ in range(150):  # 30 s of the panel's clock
+        hand.now += 0.2
+        controller.tick()
+    assert view.set_saved.call_count - attempts == pytest.approx(30 / RETRY_S, abs=2)
+    view.set_saved.assert_called_with(3, "database is locked")
+    line.is_cut = False
+    hand.now += RETRY_S
+    controller.tick()
+    view.set_saved.assert_called_with(0, "")
+    assert controller.unsent == 0
+    with study.database.read() as connection:
+        given = [stored_labels.history(connection, smear_id) for smear_id in ids[1:4]]
+    assert [[one.at for one in labels] for labels in given] == [[at] for at in labelled_at]
+
+
+def test_labels_that_wait_for_a_locked_database_are_shown(
+    controller: LabelsController, view: Any, ids: list[int], hand: Hand, background: Any
+) -> None:
+    held: list[Any] = []
+    at_once = background.tell
+
+    def tell(errand: Any, then: Any, *, lane: str = "", failed: Any = None) -> None:
+        if lane == "sender":
+            held.append((errand, then))  # waits for a lock, for half a minute
+        else:
+            at_once(errand, then, lane=lane, failed=failed)
+
+    background.tell = tell
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    controller.give(ids[1:2], {"diagnosis": "AA"})
+    assert len(held) == 1  # one sender at a time
+    hand.now += SILENT_S + 0.1
+    controller.tick()
+    view.set_saved.assert_called_with(2, "")
+    errand, then = held.pop()
+    then(errand())
+    view.set_saved.assert_called_with(0, "")
+
+
+def test_what_a_closed_viewer_left_is_sent_by_the_next(
+    controller: LabelsController,
+    session: Session,
+    view: Any,
+    study: Study,
+    ids: list[int],
+    client_without_agent: Callable[[Study], Client],
+    line: Line,
+) -> None:
+    line.is_cut = True
+    controller.give(ids[:2], {"diagnosis": "AML"})
+    line.is_cut = False
+    session.desk = Desk(study, client_without_agent(study))  # the study is opened once more
+    assert [standing(study, one) for one in ids[:2]] == [{"diagnosis": "AML"}] * 2
+    view.set_saved.assert_called_with(0, "")
+    assert waiting_in(folder_of(study.settings)) == 0
+    session.desk.labels.close()
+
+
+def test_a_damaged_journal_is_told(
+    controller: LabelsController,
+    session: Session,
+    view: Any,
+    study: Study,
+    ids: list[int],
+    client_without_agent: Callable[[Study], Client],
+) -> None:
+    folder = folder_of(study.settings)
+    (folder / "1-dead.jsonl").write_bytes(b'{"smear_id": 1, "reader": "A", "a')
+    session.desk = Desk(study, client_without_agent(study))
+    words, is_warning = view.tell.call_args.args[0], view.tell.call_args.kwargs["is_warning"]
+    assert "that label is lost" in words
+    assert is_warning
+    session.desk.labels.close()
+
+
+def test_a_refusal_is_told_once_and_the_rest_goes_on(
+    controller: LabelsController, view: Any, study: Study, ids: list[int]
+) -> None:
+    controller.give([4711, ids[0]], {"diagnosis": "AA"})
+    words = view.tell.call_args.args[0]
+    assert "1 label refused" in words
+    assert "S004711" in words
+    assert "refused.jsonl" in words
+    assert standing(study, ids[0]) == {"diagnosis": "AA"}
+    view.set_saved.assert_called_with(0, "")
+
+
+def test_a_full_disk_stops_the_run_and_offers_the_undo_again(
+    controller: LabelsController,
+    view: Any,
+    background: Any,
+    ids: list[int],
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    went: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", full_disk)
+        controller.give(
+            ids[1:2],
+            {"diagnosis": "AA"},
+            then=lambda: went.append("on"),
+            failed=lambda: went.append("stays"),
+        )
+        assert went == ["stays"]
+        assert "No space left" in background.told[0]
+        controller.undo()
+        view.set_undoable.assert_called_with(1)
+    assert controller.undo()
+
+
+def full_disk(_descriptor: int, _lines: bytes) -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_flag_is_set_and_cleared(
+    controller: LabelsController, study: Study, ids: list[int]
+) -> None:
+    def flagged() -> dict[int, tuple[str, ...]]:
+        with study.database.read() as connection:
+            return flags.standing(connection, ids)
+
+    controller.flag(ids[:2], is_flagged=True)
+    assert flagged() == {ids[0]: ("A",), ids[1]: ("A",)}
+    controller.flag(ids[:1], is_flagged=False)
+    assert flagged() == {ids[1]: ("A",)}
+    assert controller.is_flagged(ids[0]) is False
+    assert controller.is_flagged(ids[2]) is None
