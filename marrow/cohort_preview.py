@@ -24,7 +24,7 @@ from marrow.training_cohort import (
     read_labelled,
 )
 
-HIDDEN = "by its labels, which are hidden by blind reading"
+HIDDEN = "hidden by blind reading: not counted here, but in the training"
 NO_PATIENT = "no patient"
 
 
@@ -96,16 +96,17 @@ def preview_cohort(
     Parameters
     ----------
     sight : Sight or None
-        Who looks: of a smear that is not open, the reason tells nothing of its labels.
+        Who looks: smears that are not open are left out of all counts, and `trouble` is not
+        told, since both follow from labels that nobody may see yet. The training counts them.
     """
     labelled = read_labelled(connection, scheme, spec.smear_is_patient)
+    hidden = frozenset() if sight is None else _hidden(connection, scheme, labelled, sight)
+    if hidden:
+        labelled = _without(labelled, hidden)
     cohort, trouble = _sides(labelled, scheme, spec)
     lacking = [] if spec.smear_is_patient else _without_patient(cohort)
     left_out = sorted([*cohort.left_out, *lacking], key=lambda one: one.smear.id)
-    hidden: frozenset[int] = frozenset()
-    if sight is not None:
-        hidden = sight.hidden(connection, scheme, [one.smear.id for one in left_out])
-    rows = tuple(_row(one, hidden) for one in left_out)
+    rows = tuple(_row(one) for one in left_out)
     return CohortPreview(
         head=scheme.primary,
         classes=_classes(cohort, scheme),
@@ -115,7 +116,7 @@ def preview_cohort(
         held_out=tuple(_site(cohort.held_out, site) for site in spec.hold_out_sites),
         excluded=dict(Counter(one.reason for one in rows).most_common()),
         left_out=rows,
-        trouble=trouble,
+        trouble=None if hidden else trouble,
     )
 
 
@@ -184,13 +185,31 @@ def _site(held_out: Sequence[Member], site: str) -> SiteCount:
     return SiteCount(site=site, patients=_patients(own), smears=len(own))
 
 
-def _row(one: LeftOut, hidden: Collection[int]) -> LeftOutSmear:
+def _hidden(
+    connection: Connection, scheme: Scheme, labelled: Labelled, sight: Sight
+) -> frozenset[int]:
+    return sight.hidden(connection, scheme, [one.id for one in _smears(labelled)])
+
+
+def _without(labelled: Labelled, hidden: Collection[int]) -> Labelled:
+    """As if nobody knew what these smears are."""
+    known = [one for one in labelled.left_out if one.smear.id not in hidden]
+    unknown = [LeftOut(one, HIDDEN) for one in _smears(labelled) if one.id in hidden]
+    members = [one for one in labelled.members if one.smear.id not in hidden]
+    return labelled._replace(members=members, left_out=[*known, *unknown])
+
+
+def _smears(labelled: Labelled) -> list[Smear]:
+    members = [one.smear for one in labelled.members]
+    return [*members, *(one.smear for one in labelled.left_out)]
+
+
+def _row(one: LeftOut) -> LeftOutSmear:
     smear = one.smear
-    is_of_labels = "unsure" in one.reason or "conflict" in one.reason
     return LeftOutSmear(
         smear_id=smear.id,
         smear=smear.name,
         patient=smear.patient,
         site=smear.site,
-        reason=HIDDEN if is_of_labels and smear.id in hidden else one.reason,
+        reason=one.reason,
     )

@@ -91,7 +91,7 @@ def summarise_patients(
         for smear_id in newest
     }
     return [
-        _summary(scheme, calibration, patient, rows, [truths[row.smear.id] for row in rows])
+        summary_of(scheme, calibration, patient, rows, [truths[row.smear.id] for row in rows])
         for patient, rows in sorted(by_patient.items())
     ]
 
@@ -103,13 +103,20 @@ def hidden_patients(connection: Connection, scheme: Scheme, sight: Sight) -> set
     return {one.patient or one.own_patient for one in smears.get(connection, closed)}
 
 
-def _summary(
+def summary_of(
     scheme: Scheme,
     calibration: Calibration | None,
     patient: str,
     rows: Sequence[ResultRow],
     truths: Sequence[Mapping[str, str | None]],
 ) -> PatientSummary:
+    """A patient in the eyes of one model, from these rows, one per smear.
+
+    Parameters
+    ----------
+    truths : sequence
+        Of each row, the answer to each head that is known, as `Scheme.complete` gives it.
+    """
     answers = [row.prediction.answer for row in rows if row.prediction is not None]
     heads: dict[str, PatientAnswer] = {}
     for head in scheme.heads:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from marrow.catalogue import account, models
+from marrow.catalogue.sight import Sight
 from marrow.cli import REFUSED, AsJson, Session, console, session_of, show
 from marrow.client import has_worker_installed
 from marrow.cohort_preview import preview_cohort
@@ -225,7 +226,8 @@ def _try_dry(session: Session, spec: SweepSpec, as_json: bool) -> None:
     """Say what would be trained on whom; exit code 1 where it would be refused."""
     study = session.study
     with study.database.read() as connection:
-        found = preview_cohort(connection, study.scheme, spec.runs[0])
+        sight = Sight.of(connection, study.settings.reader)
+        found = preview_cohort(connection, study.scheme, spec.runs[0], sight)
     shared, separate = epochs_of(spec)
     values: dict[str, Any] = {"cells": len(spec.cells), "runs": len(spec.runs), "epochs": shared}
     values |= {"separate_epochs": separate, "cohort": found.model_dump()}

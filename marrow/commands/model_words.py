@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from marrow.comparing import Comparison
+from marrow.figure_words import FIGURE_WORDS
 from marrow.paired import Difference, HeadComparison
 from marrow.records import ModelRecord
 from marrow.schemes import Scheme
 
-ALL_FIGURES = ("accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "ppv", "npv")
-"""Of a head, in the order of the seed paper's tables."""
-_WORDS = {"auc": "AUC", "ppv": "PPV", "npv": "NPV", "balanced_accuracy": "balanced accuracy"}
 _CHANGES_SHOWN = 20
-
-
-def figures_text(model: ModelRecord) -> str:
-    """The test figures of a card in a few lines, each with its n, unit and interval."""
-    return "\n".join(figure_lines(model.card.get("figures", {}), ("accuracy", "auc")))
-
-
-def figure_lines(figures: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """One line for each of these figures of each head, as far as it was computed."""
-    return [
-        f"{head} {_WORDS.get(name, name)} {interval(own[name])}"
-        for head, own in figures.get("heads", {}).items()
-        for name in names
-        if isinstance(own.get(name), dict)
-    ]
-
-
-def interval(figure: Mapping[str, Any]) -> str:
-    """A stored figure as text: 0.912 (0.85-0.96), n = 40 patients."""
-    value, low, high = figure.get("value"), figure.get("low"), figure.get("high")
-    if value is None:
-        return f"not estimable ({figure.get('reason', 'no cases')})"
-    text = f"{value:.3f}"
-    if low is not None and high is not None:
-        text += f" ({low:.3f}-{high:.3f})"
-    else:
-        text += f" (no interval: {figure.get('reason') or 'not estimable'})"
-    if "n" in figure:
-        text += f", n = {figure['n']} {figure.get('unit', '')}".rstrip()
-    return text
 
 
 def cell_text(model: ModelRecord) -> str:
@@ -53,15 +20,6 @@ def cell_text(model: ModelRecord) -> str:
     weights = dict.fromkeys(_weights_text(one.get("loss_weights", ())) for one in cells)
     parts = [" ".join(weights), f"{training.get('epochs', '?')} epochs"]
     return ", ".join([*filter(None, parts), f"seed {training.get('seed', '?')}"])
-
-
-def protocol_text(model: ModelRecord) -> str:
-    """How it was tested; seed2022 is marked, for its figures flatter."""
-    protocol = str(model.card.get("training", {}).get("protocol", "honest"))
-    imported = ", imported" if model.job_id is None else ""
-    if protocol == "honest":
-        return protocol + imported
-    return f"{protocol}: replication, optimistic{imported}"
 
 
 def comparison_text(found: Comparison, scheme: Scheme) -> str:
@@ -107,7 +65,7 @@ def _head_lines(one: HeadComparison, labels: str) -> list[str]:
 
 
 def _difference_text(one: Difference) -> str:
-    name = _WORDS.get(one.figure, one.figure)
+    name = FIGURE_WORDS.get(one.figure, one.figure)
     if one.value is None or one.champion is None or one.challenger is None:
         return f"{name}: not estimable ({one.reason})"
     text = f"{name}: {one.champion:.3f} -> {one.challenger:.3f}, difference {one.value:+.3f}"

@@ -13,16 +13,15 @@ from rich.table import Table
 from marrow.catalogue import models
 from marrow.cli import AsJson, session_of, show
 from marrow.commands.jobs import model_number
-from marrow.commands.model_words import (
+from marrow.commands.model_words import cell_text, comparison_text
+from marrow.comparing import without_hidden
+from marrow.figure_words import (
     ALL_FIGURES,
-    cell_text,
-    comparison_text,
     figure_lines,
     figures_text,
     interval,
     protocol_text,
 )
-from marrow.comparing import without_hidden
 from marrow.model_files import export_model
 from marrow.promotion import Promoted, compare_models, promote, rollback
 

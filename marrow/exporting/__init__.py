@@ -1,8 +1,10 @@
 """Results as files that other programs read."""
 
 from marrow.exporting.cells import HIDDEN, NO_CLASS, NOTICE, harmless
+from marrow.exporting.geojson import write_results_geojson
 from marrow.exporting.parquet import write_results_parquet
 from marrow.exporting.result_lines import result_columns
+from marrow.exporting.sheets import write_patient_sheets
 from marrow.exporting.tables import (
     patient_columns,
     write_all_csv,
@@ -10,7 +12,7 @@ from marrow.exporting.tables import (
     write_patients_csv,
     write_results_csv,
 )
-from marrow.placing import placed, require_writable
+from marrow.placing import require_writable
 
 __all__ = [
     "HIDDEN",
@@ -18,12 +20,13 @@ __all__ = [
     "NO_CLASS",
     "harmless",
     "patient_columns",
-    "placed",
     "require_writable",
     "result_columns",
     "write_all_csv",
     "write_job_csv",
+    "write_patient_sheets",
     "write_patients_csv",
     "write_results_csv",
+    "write_results_geojson",
     "write_results_parquet",
 ]

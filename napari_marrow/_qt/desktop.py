@@ -102,6 +102,7 @@ class Desktop:
         """Stop everything; running jobs go on."""
         for panel in self._tabs:
             panel.close()
+        self.cases.close()
         self.background.close()
         self.smear.close()
         self.canvas.close()

@@ -50,7 +50,9 @@ class ThemedPlot(pg.PlotWidget):
     _foreground = ""
 
     def __init__(self, bottom: str, left: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent)
+        # What is behind a plot that lets it through is painted anew with each curve.
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._titles = {"bottom": bottom, "left": left}
         plot = self.getPlotItem()
         plot.setMenuEnabled(False)
@@ -95,6 +97,7 @@ class ThemedPlot(pg.PlotWidget):
         if name == self._foreground or self.legend is None:
             return
         self._foreground = name
+        self.setBackground(self.palette().color(QPalette.ColorRole.Window))
         plot = self.getPlotItem()
         for side, title in self._titles.items():
             axis = plot.getAxis(side)

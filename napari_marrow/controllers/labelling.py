@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
-from marrow.schemes import NOT_CLASSES, Head
+from marrow.schemes import NOT_CLASSES
 from napari_marrow.background import Background
 from napari_marrow.controllers.cases import CasesController
+from napari_marrow.controllers.label_view import LabellingView
 from napari_marrow.controllers.labels import LabelsController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.desks.cases import Run
 from napari_marrow.desks.labels import OwnWords
+from napari_marrow.label_run import LabelCase, LabelRun
 from napari_marrow.lines.labelling import (
     answer_keys,
     case_text,
@@ -27,55 +26,7 @@ from napari_marrow.lines.labelling import (
 )
 from napari_marrow.session import Session
 
-_NO_RUN = Run((), frozenset())
-
-
-class LabellingView(Protocol):
-    """What label mode shows and moves."""
-
-    def set_labelling(self, is_on: bool) -> None:
-        """Show whether label mode is on, and take its keys or leave them to others."""
-
-    def set_label_words(self, words: str) -> None:
-        """What the canvas says of label mode, above all else; empty: nothing."""
-
-    def set_asked(self, head: str | None) -> None:
-        """Point out the buttons of the head that is asked, None: of all."""
-
-    def tool(self) -> str:
-        """The tool that draws regions just now, `none`: the smear is moved."""
-
-    def draw(self, tool: str) -> None:
-        """Let a person draw with `rectangle` or `polygon`, or move the smear with `none`."""
-
-    def show_sheet(self) -> None:
-        """Show the contact sheet."""
-
-    def tell(self, words: str, is_warning: bool) -> None:
-        """Tell a person something in a sentence."""
-
-
-@dataclass
-class _Case:
-    """The smear that is labelled now, or is on its way to the canvas."""
-
-    smear_id: int
-    own: dict[str, str]
-    head: Head
-    is_flagged: bool = False
-    is_drawn: bool = False
-    """Whether it is on the canvas, or a sentence why it cannot be."""
-    is_unreadable: bool = False
-    is_read: bool = False
-    """Whether the reader's own words of it are known."""
-    is_storing: bool = False
-    is_owed: bool = False
-    """Whether the catalogue did not answer when it was asked for this smear."""
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether an answer may be given: what is seen is what is labelled."""
-        return self.is_drawn and self.is_read and not self.is_storing
+_EMPTY = Run((), frozenset())
 
 
 class LabellingController:
@@ -102,9 +53,8 @@ class LabellingController:
     ) -> None:
         self._session, self._background, self._view = session, background, view
         self._labels, self._smear, self._cases = labels, smear, cases
-        self._run = _NO_RUN
-        self._unread: set[int] = set()
-        self._case: _Case | None = None
+        self._run = LabelRun(_EMPTY)
+        self._case: LabelCase | None = None
         self._notice = ""
         self._is_wanted = False
         self._actions: Mapping[str, Callable[[], None]] = {
@@ -181,14 +131,13 @@ class LabellingController:
             self._say("it cannot be seen: 0 unsure, F flag, or → to go on")
             return
         given = {head: answer}
-        stale = stale_heads(desk.scheme, case.own | given)
-        given |= dict.fromkeys(stale, "")
+        given |= dict.fromkeys(stale_heads(desk.scheme, case.own | given), "")
         case.is_storing = True
         self._labels.give(
             [case.smear_id],
             given,
             then=lambda: self._on_stored(desk, case, head, answer),
-            failed=lambda: self._on_not_stored(case),
+            failed=case.release,  # the disk is full: a person was told, and the smear stays
         )
 
     def undo(self) -> None:
@@ -196,50 +145,44 @@ class LabellingController:
         if not self._labels.undo(then=self._on_undone):
             self._say("nothing to undo")
 
-    def go(self, smear_id: int) -> None:
+    def go(self, smear_id: int, notice: str = "") -> None:
         """Show this smear and label it next."""
-        self._notice = ""
-        self._go(smear_id)
-
-    def _go(self, smear_id: int) -> None:
-        desk = self._session.desk
+        desk, self._notice = self._session.desk, notice
         if desk is None:
             return
-        own = dict(self._labels.own(smear_id))
-        self._case = _Case(smear_id, own, first_head(desk.scheme, own))
-        self._read_own(desk, self._case)
-        if self._session.smear_id == smear_id:
-            self._case.is_drawn = True
-        else:
-            case = self._case
+        earlier, own = self._case, dict(self._labels.own(smear_id))
+        self._case = case = LabelCase(smear_id, own, first_head(desk.scheme, own))
+        self._read_own(desk, case)
+        case.is_drawn = self._session.smear_id == smear_id
+        is_other_coming = earlier is not None and not earlier.is_drawn
+        if not case.is_drawn or is_other_coming:
             self._smear.open(smear_id, unreadable=lambda _reason: self._on_unreadable(case))
         self._show()
 
     def _step(self, by: int) -> None:
-        ids, case = self._run.ids, self._case
-        if case is None or not ids:
+        case = self._case
+        if case is None:
             return
-        place = bisect_left(ids, case.smear_id) - 1 if by < 0 else bisect_right(ids, case.smear_id)
-        if 0 <= place < len(ids):
-            self._go(ids[place])
+        beside = self._run.beside(case.smear_id, by)
+        if beside is not None:
+            self.go(beside)
         else:
             self._say(f"this is the {'first' if by < 0 else 'last'} smear of the list")
 
-    def _advance(self) -> None:
+    def _advance(self, case: LabelCase) -> None:
         self._step(1)
-        if self._notice:  # it was the last one
-            left = len(self._unread)
+        if self._case is case:  # it was the last one
+            left = self._run.left
             more = f"; U goes to one of {left:,} that you have not labelled" if left else ""
             self._say(f"end of the list{more}")
 
     def _go_unread(self) -> None:
-        ids, case = self._run.ids, self._case
-        start = 0 if case is None else bisect_right(ids, case.smear_id)
-        found = next((one for one in (*ids[start:], *ids[:start]) if one in self._unread), None)
+        case, count = self._case, len(self._run.ids)
+        found = self._run.next_unread(None if case is None else case.smear_id)
         if found is None:
-            self._say(f"{self._session.reader} has labelled all {len(ids):,} smears of the list")
+            self._say(f"{self._session.reader} has labelled all {count:,} smears of the list")
         else:
-            self._go(found)
+            self.go(found)
 
     def _draw(self, tool: str) -> None:
         self._view.draw("none" if self._view.tool() == tool else tool)
@@ -262,10 +205,9 @@ class LabellingController:
         desk = self._session.desk
         if desk is None or not (self.is_on or self._is_wanted):
             return
-        shown, reader = self._cases.shown, self._session.reader
         self._background.ask(
             "label-run",
-            lambda: desk.cases.run(shown, reader),
+            partial(desk.cases.run, self._cases.shown, self._session.reader),
             lambda run: self._on_run(desk, run),
             failed=self._on_reload_failed,
         )
@@ -277,37 +219,37 @@ class LabellingController:
         if not run.ids and not self.is_on:
             self._view.tell("The list is empty: add smears or choose another filter.", True)
             return
-        self._run, self._unread = run, set(run.unread)
-        self._unread -= {one for one in run.unread if is_read(desk.scheme, self._labels.own(one))}
+        self._run = LabelRun(run)
+        for smear_id in run.unread:  # the catalogue may lack what was said a moment ago
+            self._run.note(smear_id, is_read=is_read(desk.scheme, self._labels.own(smear_id)))
         is_new = not self.is_on
         self._session.is_labelling = True
         if is_new:
             self._view.set_labelling(True)
-            self._begin(run)
+            self._begin()
         elif self._case is None and run.ids:
-            self._go(run.ids[0])
+            self.go(run.ids[0])
         self._show()
 
     def _on_reload_failed(self) -> None:
         self._is_wanted = False
 
-    def _begin(self, run: Run) -> None:
+    def _begin(self) -> None:
         shown = self._session.smear_id
-        if shown is not None and self._place(shown) is not None:
-            self._go(shown)
+        if shown is not None and self._run.place(shown) is not None:
+            self.go(shown)
         else:
-            self._go(next((one for one in run.ids if one in self._unread), run.ids[0]))
+            self.go(self._run.next_unread(None) or self._run.ids[0])
 
-    def _read_own(self, desk: Desk, case: _Case) -> None:
-        reader = self._session.reader
+    def _read_own(self, desk: Desk, case: LabelCase) -> None:
         self._background.ask(
             "label-own",
-            lambda: desk.labels.own(case.smear_id, reader),
+            partial(desk.labels.own, case.smear_id, self._session.reader),
             lambda words: self._on_own(desk, case, words),
             lane="pages",
         )
 
-    def _on_own(self, desk: Desk, case: _Case, words: OwnWords | None) -> None:
+    def _on_own(self, desk: Desk, case: LabelCase, words: OwnWords | None) -> None:
         if case is not self._case:
             return
         if words is None:
@@ -329,30 +271,31 @@ class LabellingController:
         if not self.is_on or smear_id is None:
             return
         if self._case is None or self._case.smear_id != smear_id:
-            self._go(smear_id)
+            self.go(smear_id)
             return
         self._on_drawn(self._case)
 
-    def _on_unreadable(self, case: _Case) -> None:
+    def _on_unreadable(self, case: LabelCase) -> None:
         if case is self._case:
             case.is_unreadable = True
             self._on_drawn(case)
 
-    def _on_drawn(self, case: _Case) -> None:
+    def _on_drawn(self, case: LabelCase) -> None:
         case.is_drawn, case.is_owed = True, False
         self._show()
-        after = bisect_right(self._run.ids, case.smear_id)
-        if after < len(self._run.ids):
-            self._smear.prefetch(self._run.ids[after])
+        following = self._run.beside(case.smear_id, 1)
+        if following is not None:
+            self._smear.prefetch(following)
 
-    def _on_stored(self, desk: Desk, case: _Case, head: str, answer: str) -> None:
-        case.is_storing = False
+    def _on_stored(self, desk: Desk, case: LabelCase, head: str, answer: str) -> None:
+        case.release()
         if case is not self._case:
             return
+        self._notice = ""
         case.own = dict(self._labels.own(case.smear_id))
         following = next_head(desk.scheme, case.own, head)
         if answer and following is None:
-            self._advance()
+            self._advance(case)
             return
         if answer and following is not None:
             case.head = following
@@ -360,33 +303,25 @@ class LabellingController:
 
     def _on_undone(self, smear_ids: Sequence[int]) -> None:
         if self.is_on:
-            self._notice = "taken back" + (f": {len(smear_ids)} labels" if smear_ids[1:] else "")
-            self._go(smear_ids[0])
-
-    def _on_not_stored(self, case: _Case) -> None:
-        """The disk is full: a person was told, and the smear stays."""
-        case.is_storing = False
+            count = f": {len(smear_ids)} labels" if smear_ids[1:] else ""
+            self.go(smear_ids[0], f"taken back{count}")
 
     def _on_given(self, smear_ids: list[int]) -> None:
         desk = self._session.desk
         if desk is None or not self.is_on:
             return
         for smear_id in smear_ids:
-            if is_read(desk.scheme, self._labels.own(smear_id)):
-                self._unread.discard(smear_id)
-            elif self._place(smear_id) is not None:
-                self._unread.add(smear_id)
+            self._run.note(smear_id, is_read=is_read(desk.scheme, self._labels.own(smear_id)))
 
     def _on_sent(self) -> None:
         """The catalogue has answered: so it does for a smear that it owed."""
         case = self._case
         if self.is_on and case is not None and case.is_owed:
-            self._notice = ""
-            self._go(case.smear_id)
+            self.go(case.smear_id)
 
     def _on_desk(self, desk: Desk | None) -> None:
         is_wanted = self._is_wanted
-        self._run, self._unread, self._case = _NO_RUN, set(), None
+        self._run, self._case = LabelRun(_EMPTY), None
         self.leave()
         if is_wanted and desk is not None:
             self.enter()
@@ -405,7 +340,7 @@ class LabellingController:
         desk, case, count = self._session.desk, self._case, len(self._run.ids)
         if desk is None or not self.is_on or case is None:
             return
-        place = self._place(case.smear_id)
+        place = self._run.place(case.smear_id)
         lines = [
             keys_text(desk.scheme, case.head),
             case_text(case.smear_id, place, count, case.own, case.is_flagged),
@@ -413,9 +348,3 @@ class LabellingController:
         ]
         self._view.set_label_words("\n".join(line for line in lines if line))
         self._view.set_asked(case.head.name)
-
-    def _place(self, smear_id: int) -> int | None:
-        """Where a smear stands in the list, from 0; None: it is not listed."""
-        ids = self._run.ids
-        place = bisect_left(ids, smear_id)
-        return place if place < len(ids) and ids[place] == smear_id else None

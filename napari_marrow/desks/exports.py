@@ -10,7 +10,7 @@ from typing import Literal
 from marrow.catalogue.sight import Sight
 from marrow.exporting import write_results_csv, write_results_parquet
 from marrow.exporting.geojson import write_results_geojson
-from marrow.patient_sheets import write_patient_sheets
+from marrow.exporting.sheets import write_patient_sheets
 from marrow.regions_file import RegionsImported, import_regions
 from marrow.study import Study
 from napari_marrow.desks.results import View

@@ -12,7 +12,7 @@ import pytest
 from marrow.catalogue import labels, predictions, smears
 from marrow.catalogue.predictions import ResultFilter
 from marrow.errors import BadSettings
-from marrow.patient_sheets import write_patient_sheets
+from marrow.exporting.sheets import write_patient_sheets
 from marrow.records import Answer, HeadAnswer, Provenance
 from marrow.study import Study
 

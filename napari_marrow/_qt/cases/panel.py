@@ -62,6 +62,11 @@ class CasesPanel:
         self.controller.tick()
         self.labels.tick()
 
+    def close(self) -> None:
+        """Let go of the window that is being closed."""
+        self.keys.set_on(False)
+        self._watched = None
+
     def set_labelling(self, is_on: bool) -> None:
         """See `LabellingView.set_labelling`."""
         self.page.set_labelling(is_on)

@@ -45,9 +45,12 @@ class BoardModel(QAbstractTableModel):
         if before is None or board is None or _shape(before) != _shape(board):
             self.beginResetModel()
             self.endResetModel()
-        elif before.cells != board.cells:
-            last = self.index(self.rowCount() - 1, self.columnCount() - 1)
-            self.dataChanged.emit(self.index(0, 0), last)
+        else:
+            changed = zip(before.cells, board.cells, strict=True)
+            for place, (old, new) in enumerate(changed):
+                if old != new:  # a cell is painted anew only where it says something else
+                    index = self.index(*divmod(place, self.columnCount()))
+                    self.dataChanged.emit(index, index)
 
     def cell(self, index: QModelIndex) -> CellLine | None:
         """The cell there."""

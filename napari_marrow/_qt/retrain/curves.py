@@ -17,6 +17,8 @@ from napari_marrow.lines.board import FIGURES, CurveLine, CurveLines
 
 _LEAST_LOSS = 0.1
 """Nats: a loss axis never ends below it, or noise would fill the plot."""
+_GREY = "#888888"
+"""Of the lines at kept epochs: seen on dark and light."""
 _MANY = 2_000
 """Epochs beyond which a line has more points than the screen: thinned at each paint, which costs
 more than it saves below."""
@@ -124,9 +126,8 @@ class CurvesPane(QWidget):
             while lines:
                 plot.removeItem(lines.pop())
             for epoch in kept:
-                pen = pg.mkPen(plot.foreground, width=1, style=Qt.PenStyle.DotLine)
+                pen = pg.mkPen(_GREY, width=1, style=Qt.PenStyle.DotLine)
                 line = pg.InfiniteLine(epoch, angle=90, pen=pen)
-                line.setOpacity(0.4)
                 plot.addItem(line)
                 lines.append(line)
 

@@ -17,7 +17,8 @@ from marrow.client import Client
 from marrow.schemes import Scheme
 from marrow.study import Study
 from napari_marrow.controllers.cases import CasesController, CasesView
-from napari_marrow.controllers.labelling import LabellingController, LabellingView
+from napari_marrow.controllers.label_view import LabellingView
+from napari_marrow.controllers.labelling import LabellingController
 from napari_marrow.controllers.labels import LabelsController, LabelsView
 from napari_marrow.controllers.smear import Canvas, SmearController
 from napari_marrow.desk import Desk
@@ -139,6 +140,25 @@ def test_a_key_while_the_next_smear_is_on_its_way_labels_nothing(
     room.smear.open(2)
     room.press("3")
     assert room.diagnoses() == {1: "AA", 2: "AML"}
+
+
+def test_going_on_and_back_at_once_ends_where_it_began(room: Room) -> None:
+    held: list[Any] = []
+    at_once = room.background.ask
+
+    def ask(topic: str, question: Any, then: Any, **more: Any) -> None:
+        if topic == "facts":
+            held[:] = [lambda: at_once(topic, question, then, **more)]  # the last one counts
+        else:
+            at_once(topic, question, then, **more)
+
+    room.background.ask = ask
+    room.press("right left")  # the second smear is still on its way
+    held[0]()
+    room.background.ask = at_once
+    assert room.session.smear_id == 1
+    room.press("2")
+    assert room.diagnoses() == {1: "MDS"}
 
 
 def test_a_full_disk_keeps_the_smear_and_takes_the_next_key(
