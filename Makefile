@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench chaos format clean
+.PHONY: demo test check bench chaos screenshots format clean
 
 demo: $(READY)
 	$(BIN)/marrow demo --folder demo
@@ -26,6 +26,11 @@ bench: $(READY)
 # Hours: 100,000 smears a seed and 50 kills over 20 seeds; it goes on where it was stopped.
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos
+
+# The pictures of docs/tour.md, on synthetic smears; needs xvfb-run, or a display and DISPLAYED=.
+DISPLAYED ?= xvfb-run -a -s "-screen 0 1600x1000x24"
+screenshots: $(READY)
+	QT_API=pyqt6 $(DISPLAYED) $(BIN)/python docs/make_screenshots.py docs/tour
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
