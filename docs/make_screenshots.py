@@ -45,8 +45,6 @@ def main() -> int:
             _shoot(home, target)
         finally:
             _marrow(home, "agent", "stop")
-    for path in sorted(target.glob("*.png")):
-        print(path)
     return 0
 
 

@@ -82,7 +82,10 @@ def folder_of(settings: Settings, root: Path | None = None) -> Path:
 
 def read_journal(path: Path) -> Contents:
     """What a journal holds, whatever happened to the viewer that wrote it."""
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:  # its viewer has sent all of it, or another one adopted it
+        return Contents((), 0)
     torn = lines.pop()  # what follows the last line end: nothing, unless a kill cut a line off
     entries: list[Entry] = []
     sent, damaged = 0, int(bool(torn))
@@ -141,9 +144,9 @@ class Outbox:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._descriptor: int | None = os.open(self._path, flags, 0o600)
             _sync_folder(folder)
+            self._adopt()
         except OSError as error:
             raise _not_written(folder, error) from error
-        self._adopt()
 
     def __len__(self) -> int:
         """Entries that were not sent yet."""

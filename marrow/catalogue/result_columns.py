@@ -44,8 +44,9 @@ def differs(scheme: Scheme, of: Any, given: Any = label) -> ColumnElement[bool]:
     other calls.
     """
     ruling = label.alias()
+    # By the prediction's smear: the database then looks for it last, for the few that differ.
     is_overruled = exists().where(
-        ruling.c.smear_id == given.c.smear_id,
+        ruling.c.smear_id == of.c.smear_id,
         ruling.c.head == given.c.head,
         ruling.c.is_adjudicated,
         ruling.c.superseded_at.is_(None),
@@ -53,7 +54,7 @@ def differs(scheme: Scheme, of: Any, given: Any = label) -> ColumnElement[bool]:
     return and_(
         given.c.superseded_at.is_(None),
         or_(*(_differs_at(scheme, of, given, head.name, head.classes) for head in scheme.asked)),
-        or_(given.c.is_adjudicated, ~is_overruled),  # last: looked at for the few that differ
+        or_(given.c.is_adjudicated, ~is_overruled),
     )
 
 

@@ -81,10 +81,13 @@ class Asked:
         kind, *names = self.sort.column.split(":", 2)  # a class may hold colons: PML::RARA
         if kind == "p":
             return p_column(self.scheme, *names)
+        is_one = (kind == "model" and self.shown.model_id is not None) or (
+            kind == "call" and names == [self.shown.head] and self.has_call
+        )
+        if is_one and self.shown.job_id is None:
+            return "smear"  # all rows have the same: what is left of this order are its ties
         if kind == "call":
-            # All rows of one call have the same: what is left of this order are its ties.
-            is_one = self.shown.job_id is None and names == [self.shown.head] and self.has_call
-            return "smear" if is_one else call_column(self.scheme, *names)
+            return call_column(self.scheme, *names)
         return "model_id" if kind == "model" else kind
 
     @property

@@ -16,12 +16,16 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
 from marrow.catalogue.result_columns import call_column, p_column
 from marrow.catalogue.result_filter import ResultFilter, Sort
 from marrow.catalogue.result_terms import Asked, Read, hidden, is_flagged, parts_of, plain
-from marrow.catalogue.schema import PROBABILITIES, job_smear, prediction, smear
+from marrow.catalogue.schema import PROBABILITIES, job_smear, label, prediction, smear
 from marrow.schemes import Scheme
 
 LOOKED_THROUGH = 10_000
 """Rows in the order that are looked through before all that fits is sorted: 10 to 40 ms on
 SQLite, and a page of 500 for every filter that lets 5% through."""
+MANY_LABELS = 200_000
+"""From so many standing labels on, to compare each with its predictions takes half a second."""
+ROUNDED = 0.001
+"""By how much the probabilities of a head may be more than 1 together."""
 STREAMED = 1_000
 """Keys that are read at once where all are wanted."""
 
@@ -87,6 +91,8 @@ class _Search(Asked):
         """`limit` keys from `offset`; fewer if there are no more."""
         if self._is_in_index():
             statements = [self._in_order()]
+        elif self._is_narrow():
+            statements = [self._all_sorted()]
         else:
             statements = [self._among_first(), self._all_sorted()]
         found: list[Key] = []
@@ -127,6 +133,15 @@ class _Search(Asked):
         if head is None or call is None or min_p is None:
             return True
         return p_column(self.scheme, head, call) == self.column
+
+    def _is_narrow(self) -> bool:
+        """Whether looking through the first rows would find less than a page: few of many labelled
+        predictions are called otherwise."""
+        if self.driver != "disagrees":
+            return False
+        some = select(label.c.id).where(label.c.superseded_at.is_(None)).limit(MANY_LABELS)
+        counted = select(func.count()).select_from(some.subquery())
+        return int(self.connection.execute(counted).scalar_one()) < MANY_LABELS
 
     def _asked_columns(self) -> set[str]:
         # No more than that: mostly the index of the order holds them all.
@@ -198,7 +213,7 @@ class _Search(Asked):
         value, ties = prediction.c[self.column], (prediction.c.smear_id, prediction.c.id)
         # Not all 40 columns: what is looked through is written down first.
         asked = [one for one in prediction.c if one.key in self._asked_columns()]
-        rows = select(*asked).where(self._has_value(prediction, smear), *self._carried_terms())
+        rows = select(*asked).where(self._has_value(prediction, smear), *self._possible_terms())
         first = self._ordered(rows, value, *ties).limit(LOOKED_THROUGH).subquery("first")
         keys = select(first.c.smear_id, first.c.id)
         if self.shown.text:
@@ -215,14 +230,23 @@ class _Search(Asked):
         of_first = (first.c[self.column], first.c.smear_id, first.c.id)
         return self._ordered(keys.where(*terms), *of_first)
 
-    def _carried_terms(self) -> list[ColumnElement[bool]]:
-        """The call, where the index of the order has it: other rows need not be looked at."""
-        has_calls = self.column in {"at", "top_p", "worklist", *PROBABILITIES}
-        if self.shown.head is None or not (has_calls and self.has_call):
+    def _possible_terms(self) -> list[ColumnElement[bool]]:
+        """What a row must have that the filter shows, as far as the index of the order tells."""
+        shown, terms = self.shown, []
+        if shown.head is None or shown.call is None:
             return []
-        classes = self.scheme.head(self.shown.head).classes
-        call = prediction.c[call_column(self.scheme, self.shown.head)]
-        return [hidden(call) == classes.index(str(self.shown.call))]
+        head = self.scheme.head(shown.head)
+        if self.has_call and self.column in {"at", "top_p", "worklist", *PROBABILITIES}:
+            call = prediction.c[call_column(self.scheme, shown.head)]
+            terms.append(hidden(call) == head.classes.index(shown.call))
+        if shown.min_p is None:
+            return terms
+        others = {p_column(self.scheme, shown.head, name) for name in head.classes}
+        if self.column in others - {p_column(self.scheme, shown.head, shown.call)}:
+            terms.append(prediction.c[self.column] <= 1 - shown.min_p + ROUNDED)
+        if self.column == "top_p" and shown.head == self.scheme.primary:
+            terms.append(prediction.c.top_p >= shown.min_p)
+        return terms
 
     def _among_first_smears(self) -> Select[Any]:
         rows = select(smear.c.id, smear.c.patient, smear.c.path)

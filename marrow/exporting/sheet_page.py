@@ -54,10 +54,10 @@ def sheet_html(scheme: Scheme, sheet: Sheet, known: Mapping[int, Calibration | N
         What each model knows of its limits, by id.
     """
     sites = sorted({one.smear.site for one in sheet.smears if one.smear.site})
-    about = [scheme.name, ", ".join(sites) or "no site", f"{len(sheet.smears)} smears listed"]
+    about = [scheme.name, ", ".join(sites) or "no site", _counted(len(sheet.smears), "listed")]
     models = "".join(f"<li>{_model(one)}</li>" for one in sheet.models)
     whole = "".join(
-        _summary(scheme, one, model)
+        _summary(scheme, one, model, known[model.id])
         for one, model in zip(sheet.summaries, sheet.models, strict=False)
     )
     note = f"<p class=note>{escape(sheet.note)}</p>" if sheet.note else ""
@@ -71,16 +71,18 @@ def sheet_html(scheme: Scheme, sheet: Sheet, known: Mapping[int, Calibration | N
     )
 
 
-def _summary(scheme: Scheme, one: PatientSummary, model: ModelRecord) -> str:
+def _summary(
+    scheme: Scheme, one: PatientSummary, model: ModelRecord, calibration: Calibration | None
+) -> str:
     """The patient as a whole: the mean over the smears, to which the promises belong."""
     heads = "".join(
-        _head(scheme, name, answer.call, answer.probabilities, answer.possible)
+        _head(scheme, name, answer.call, answer.probabilities, _held(calibration, answer.possible))
         for name, answer in one.heads.items()
     )
     flags = ", ".join(f"{flag} on {count}" for flag, count in one.flags.items())
     return (
         f"<div class=whole><h2>The patient, by {escape(model.name)} "
-        f"<small>mean over {one.smears} answered {_plural('smear', one.smears)}</small></h2>"
+        f"<small>mean over {_counted(one.smears, 'answered')}</small></h2>"
         f"<div class=heads>{heads}</div>{_flags(flags)}</div>"
     )
 
@@ -100,29 +102,29 @@ def _row(scheme: Scheme, row: ResultRow, known: Mapping[int, Calibration | None]
     calibration = known[row.prediction.model_id]
     heads = ""
     for answer in row.prediction.answer.heads:
-        possible = None
-        if calibration is not None:
+        held = ""
+        if calibration is not None and scheme.unit == "image":  # else it is the patient's
             possible = calibration.possible(scheme.head(answer.head), answer.probabilities)
-        heads += _head(scheme, answer.head, answer.call, answer.probabilities, possible)
+            held = _held(calibration, possible)
+        heads += _head(scheme, answer.head, answer.call, answer.probabilities, held)
     flags = _flags(", ".join(row.prediction.answer.flags))
     return f"<p class=by>{escape(row.model_name)}</p><div class=heads>{heads}</div>{flags}"
 
 
-def _head(
-    scheme: Scheme,
-    name: str,
-    call: str,
-    probabilities: Sequence[float],
-    possible: Sequence[str] | None,
-) -> str:
+def _held(calibration: Calibration | None, possible: Sequence[str] | None) -> str:
+    """The conformal set in words, nothing where the model promises none."""
+    if calibration is None or possible is None:
+        return ""
+    promised = f"cannot be ruled out ({calibration.confidence:.0%} confidence)"
+    return f"<p class=set>{promised}: {escape(', '.join(possible) or NO_CLASS)}</p>"
+
+
+def _head(scheme: Scheme, name: str, call: str, probabilities: Sequence[float], held: str) -> str:
     bars = "".join(
         f"<tr{' class=called' if one == call else ''}><td>{escape(one)}</td>"
         f"<td><div class=bar><i style='width:{100 * p:.1f}%'></i></div></td><td>{p:.3f}</td></tr>"
         for one, p in zip(scheme.head(name).classes, probabilities, strict=True)
     )
-    held = ""
-    if possible is not None:
-        held = f"<p class=set>cannot be ruled out: {escape(', '.join(possible) or NO_CLASS)}</p>"
     return (
         f"<div class=head><h4>{escape(name)}: {escape(call)}</h4><table>{bars}</table>{held}</div>"
     )
@@ -162,8 +164,8 @@ def _picture(one: SheetSmear) -> str:
     return f"<img class=picture alt='{name}' src='data:image/jpeg;base64,{text}'>"
 
 
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"
+def _counted(count: int, how: str) -> str:
+    return f"{count} {how} {'smear' if count == 1 else 'smears'}"
 
 
 HEAD = f"""<!doctype html>

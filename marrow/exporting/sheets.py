@@ -43,8 +43,9 @@ def write_patient_sheets(
     """Write the sheets of all patients of a filter; returns how many patients.
 
     A sheet lists the smears that the filter shows, the most urgent first. What a model says of the
-    patient as a whole is its mean over all answered smears, shown or not; it is left out where the
-    scheme's unit is the image, and while blind reading hides one of the smears.
+    patient as a whole, with the classes that cannot be ruled out, is its mean over all answered
+    smears, shown or not; it is left out where the scheme's unit is the image, and while blind
+    reading hides one of the smears.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 from qtpy.QtGui import QBrush, QColor
@@ -23,6 +23,14 @@ class Line(Protocol):
 
     @property
     def cells(self) -> tuple[str, ...]: ...
+
+
+class Banner(NamedTuple):
+    """Words that stand across several columns of a row."""
+
+    first: int
+    last: int
+    text: str
 
 
 class ColumnsModel(QAbstractTableModel):
@@ -61,6 +69,10 @@ class ColumnsModel(QAbstractTableModel):
     def is_trouble(self, row: int) -> bool:
         """Whether the row tells of an error."""
         return bool(getattr(self.known_line(row), "error", None))
+
+    def banner(self, _row: int) -> Banner | None:
+        """Words across several columns, None where each cell has its own."""
+        return None
 
     def _set_columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)

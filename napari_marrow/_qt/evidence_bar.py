@@ -32,6 +32,11 @@ class EvidenceBar(QWidget):
         self.switch.setChecked(True)
         self.switch.setToolTip("Draw where the model found its evidence")
         self.classes = QComboBox()
+        # Else a dock of 320 px would grow with the longest name of a class.
+        self.classes.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.classes.setMinimumContentsLength(6)
         self.classes.setToolTip("Evidence for which answer")
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)

@@ -17,12 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_marrow._qt.columns_model import TROUBLE, ColumnsModel
+from napari_marrow._qt.columns_model import TROUBLE, Banner, ColumnsModel
 from napari_marrow._qt.words_cache import WordsCache
 
 MARGIN_PX = 5
 """Left and right of the text of a cell."""
-PADDING_PX = 26
+PADDING_PX = 22
 """Around the text of a header cell, the sort arrow included."""
 
 
@@ -170,12 +170,26 @@ class LinesTable(QTableView):
     def _draw_row(self, painter: QPainter, row: int, top: int, columns: Sequence[_Drawn]) -> None:
         spare = self.verticalHeader().defaultSectionSize() - self.fontMetrics().height()
         above = top + spare // 2
+        banner = self._lines.banner(row)
+        if banner is not None:
+            self._draw_banner(painter, banner, above, columns)
         for number, left, width, is_number in columns:
+            if banner is not None and banner.first <= number <= banner.last:
+                continue
             text = self._lines.text(row, number)
             if text:
                 words = self._words.fitting(text, width - 2 * MARGIN_PX)
                 indent = width - MARGIN_PX - words.width_px if is_number else MARGIN_PX
                 painter.drawStaticText(left + indent, above, words.text)
+
+    def _draw_banner(
+        self, painter: QPainter, banner: Banner, above: int, columns: Sequence[_Drawn]
+    ) -> None:
+        under = [one for one in columns if banner.first <= one.number <= banner.last]
+        if under:
+            width = sum(one.width for one in under)
+            words = self._words.fitting(banner.text, width - 2 * MARGIN_PX)
+            painter.drawStaticText(under[0].left + MARGIN_PX, above, words.text)
 
     def _draw_by_delegate(self, painter: QPainter, rows: range, column: int) -> None:
         delegate, selection = self.itemDelegateForColumn(column), self.selectionModel()

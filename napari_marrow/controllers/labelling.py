@@ -272,8 +272,8 @@ class LabellingController:
             return
         if self._case is None or self._case.smear_id != smear_id:
             self.go(smear_id)
-            return
-        self._on_drawn(self._case)
+        else:
+            self._on_drawn(self._case)
 
     def _on_unreadable(self, case: LabelCase) -> None:
         if case is self._case:
@@ -281,11 +281,16 @@ class LabellingController:
             self._on_drawn(case)
 
     def _on_drawn(self, case: LabelCase) -> None:
-        case.is_drawn, case.is_owed = True, False
-        self._show()
         following = self._run.beside(case.smear_id, 1)
         if following is not None:
             self._smear.prefetch(following)
+        # A key that was pressed while it was being drawn comes first, and counts for nothing.
+        settled = partial(self._on_settled, case)
+        self._background.ask("label-drawn", lambda: None, settled, lane="journal")
+
+    def _on_settled(self, case: LabelCase, _answer: None) -> None:
+        case.is_drawn, case.is_owed = True, False
+        self._show()
 
     def _on_stored(self, desk: Desk, case: LabelCase, head: str, answer: str) -> None:
         case.release()
@@ -293,13 +298,12 @@ class LabellingController:
             return
         self._notice = ""
         case.own = dict(self._labels.own(case.smear_id))
-        following = next_head(desk.scheme, case.own, head)
-        if answer and following is None:
+        following = next_head(desk.scheme, case.own, head) if answer else case.head
+        if following is None:
             self._advance(case)
-            return
-        if answer and following is not None:
+        else:
             case.head = following
-        self._show()
+            self._show()
 
     def _on_undone(self, smear_ids: Sequence[int]) -> None:
         if self.is_on:
@@ -341,10 +345,7 @@ class LabellingController:
         if desk is None or not self.is_on or case is None:
             return
         place = self._run.place(case.smear_id)
-        lines = [
-            keys_text(desk.scheme, case.head),
-            case_text(case.smear_id, place, count, case.own, case.is_flagged),
-            self._notice,
-        ]
-        self._view.set_label_words("\n".join(line for line in lines if line))
+        about = case_text(case.smear_id, place, count, case.own, case.is_flagged)
+        lines = filter(None, (keys_text(desk.scheme, case.head), about, self._notice))
+        self._view.set_label_words("\n".join(lines))
         self._view.set_asked(case.head.name)

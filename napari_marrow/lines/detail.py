@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from marrow.calibration import Calibration, calibration_of
 from marrow.records import HeadAnswer, Label, ModelRecord, Prediction, Smear
 from marrow.schemes import Scheme
-from napari_marrow.lines.results import flag_words
+from napari_marrow.lines.results import flag_words, path_end
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def result_detail(
         smear_id=smear.id,
         prediction_id=None if prediction is None else prediction.id,
         title=f"{smear.name} · {whose}",
-        place=f"{smear.root}: {smear.path}",
+        place=f"{smear.root}: {path_end(smear.path)}",
         heads=tuple(_head_bars(scheme, answer, calibration) for answer in answers),
         flags=() if prediction is None else tuple(map(flag_words, prediction.answer.flags)),
         labels=tuple(_label_words(one) for one in given if one.superseded_at is None),

@@ -9,6 +9,8 @@ from marrow.schemes import Head, Scheme
 DIGITS = 9
 """Classes that a key of its own can have; those beyond are given by the dock's buttons."""
 UNSURE = "unsure"
+LINE_CHARACTERS = 52
+"""Of a line on the canvas, which may be no wider than 550 px beside two docks."""
 
 
 def answer_keys(head: Head) -> dict[str, str]:
@@ -18,10 +20,19 @@ def answer_keys(head: Head) -> dict[str, str]:
 
 
 def keys_text(scheme: Scheme, head: Head) -> str:
-    """`LABEL MODE  1 AA  2 MDS  3 AML  0 unsure`; which head, where several are asked."""
-    asked = f"  {head.name}?" if len(scheme.asked) > 1 else ""
-    keys = "  ".join(f"{key} {answer}" for key, answer in answer_keys(head).items())
-    return f"LABEL MODE{asked}  {keys}"
+    """`LABEL MODE  1 AA  2 MDS  3 AML  0 unsure`; which head, where several are asked.
+
+    Many classes take several lines.
+    """
+    parts = [f"{head.name}?"] if len(scheme.asked) > 1 else []
+    parts += [f"{key} {answer}" for key, answer in answer_keys(head).items()]
+    lines = ["LABEL MODE"]
+    for part in parts:
+        if len(lines[-1]) + len(part) < LINE_CHARACTERS:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def case_text(

@@ -19,6 +19,10 @@ MEANINGS: Mapping[str, str] = {
     "few-tiles": "little usable area was found on the slide",
 }
 """What a model's flags say of an answer."""
+LONGEST_PATH = 200
+"""Characters of a path in a tooltip."""
+FIRST_CALL = 2
+"""Column of the first head's call."""
 LABEL = -2
 """Column of the label, from the right."""
 FLAGS = (*RANKS, *(flag for flag in MEANINGS if flag not in RANKS))
@@ -116,7 +120,7 @@ def result_line(scheme: Scheme, row: ResultRow) -> ResultLine:
             places = map(head.classes.index, shown)
             cells += [answer.call, *(f"{answer.probabilities[place]:.3f}" for place in places)]
     if row.error is not None:
-        cells[2] = f"failed: {row.error}"
+        cells[FIRST_CALL] = f"failed: {row.error}"
     flags = () if row.prediction is None else row.prediction.answer.flags
     label = _label_words(scheme, row.label)
     return ResultLine(
@@ -126,8 +130,15 @@ def result_line(scheme: Scheme, row: ResultRow) -> ResultLine:
         calls={} if row.prediction is None else row.prediction.answer.calls,
         label=row.label,
         error=row.error,
-        hint="\n".join([row.smear.path, *([row.error] if row.error else map(flag_words, flags))]),
+        hint="\n".join(
+            [path_end(row.smear.path), *([row.error] if row.error else map(flag_words, flags))]
+        ),
     )
+
+
+def path_end(path: str) -> str:
+    """The end of a path, as much as a tooltip holds."""
+    return path if len(path) <= LONGEST_PATH else f"…{path[-LONGEST_PATH:]}"
 
 
 def with_answers(scheme: Scheme, line: ResultLine, answers: Mapping[str, str]) -> ResultLine:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from marrow.catalogue import labels, predictions, smears
+from marrow.calibration import Calibration, HeadCalibration
+from marrow.catalogue import labels, models, predictions, smears
 from marrow.catalogue.predictions import ResultFilter
 from marrow.errors import BadSettings
-from marrow.exporting.sheets import write_patient_sheets
+from marrow.exporting import sheets as sheets_module
+from marrow.exporting import write_patient_sheets
 from marrow.records import Answer, HeadAnswer, Provenance
 from marrow.study import Study
 
@@ -82,9 +84,61 @@ def test_a_patient_a_page_with_all_that_was_said(study: Study, tmp_path: Path) -
     assert "Dr A: diagnosis" in text
     assert "(blind)" in text
     assert "flags: unsure" in text
-    assert text.count("0.700") == 3  # the fourth smear has no answer and no row
+    # Two patients, and three smears; the fourth has no answer and no row.
+    assert text.count("0.700") == 2 + 3
     assert text.count("research use only") >= 2
     assert list(tmp_path.glob("*.new")) == []
+
+
+def test_too_many_patients_are_no_sheets(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheets_module, "MOST_PATIENTS", 1)
+    with pytest.raises(BadSettings, match="narrow the filter"):
+        write_patient_sheets(study, tmp_path / "sheets.html", ResultFilter())
+    assert list(tmp_path.glob("*.html")) == []
+
+
+def test_the_patient_as_a_whole_is_the_mean_of_all_smears(
+    make_study: Callable[..., Study], add_smears: Callable[..., list[int]], tmp_path: Path
+) -> None:
+    """Also of those that the filter leaves out; with the set at its confidence."""
+    study = make_study()
+    ids = add_smears(study, 2)
+    fitted = {
+        "mds": HeadCalibration(temperature=1, conformal=(0.9, 0.9), patients=80),
+        "diagnosis": HeadCalibration(temperature=1, conformal=(0.7, 0.5, 0.2), patients=80),
+    }
+    tested = {"value": 0.87, "low": 0.78, "high": 0.93, "n": 64, "unit": "patients"}
+    card = {
+        "calibration": Calibration(heads=fitted, source="80 patients").model_dump(mode="json"),
+        "figures": {"heads": {"mds": {"auc": tested}}},
+    }
+    with study.database.write() as connection:
+        model = models.register(
+            connection, 0.0, sha256="a" * 64, path="a", preprocessing="b" * 64,
+            precision="fp32", card=card, job_id=None,
+        )  # fmt: skip
+        made_by = predictions.provenance_id(connection, PROVENANCE)
+        other = Answer(
+            heads=(
+                HeadAnswer(head="mds", call="other", probabilities=(0.75, 0.25)),
+                HeadAnswer(head="diagnosis", call="AA", probabilities=(0.7, 0.3, 0.0)),
+            )
+        )
+        said = {ids[0]: (ANSWER, None), ids[1]: (other, None)}
+        predictions.store(
+            connection, 1.0, study.scheme, model, made_by, dict.fromkeys(ids, 0), said
+        )
+    target = tmp_path / "sheets.html"
+    assert write_patient_sheets(study, target, ResultFilter(flagged=True)) == 1
+    text = " ".join(" ".join(read(target).text).split())
+    assert "mean over 2 answered smears" in text
+    assert "diagnosis: MDS AA 0.400 MDS 0.500 AML 0.100" in text
+    assert "cannot be ruled out (90% confidence): AA, MDS" in text
+    assert "S000001" in text
+    assert "S000002" not in text
+    assert "mds AUC 0.870 (0.780-0.930), n = 64 patients" in text
 
 
 def test_a_folder_that_is_not_there_is_told(study: Study, tmp_path: Path) -> None:

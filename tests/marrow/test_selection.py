@@ -37,6 +37,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
     {"head": "diagnosis", "call": "AML"},
     {"head": "diagnosis", "call": "AML", "min_p": 0.6},
     {"job_id": 1, "head": "diagnosis", "call": "MDS"},
+    {"head": "diagnosis", "call": "AML", "min_p": 0.4},
     {"head": "mds", "call": "MDS", "min_p": 0.3},
     {"model_id": 2, "head": "diagnosis", "call": "AML"},
     {"flag": "heads-disagree"},
@@ -100,14 +101,14 @@ def give(connection: Connection, study: Study, smear_id: int, reader: str, answe
 
 
 def _answer(random: np.random.Generator) -> Answer:
-    p = [float(value) for value in random.dirichlet((1, 1, 1)).round(1)]
+    p = (random.multinomial(10, random.dirichlet((1, 1, 1))) / 10).tolist()  # with many ties
     mds = round(float(random.random()), 1)
     heads = (
         HeadAnswer(head="mds", call="MDS" if mds > 0.5 else "other", probabilities=(1 - mds, mds)),
         HeadAnswer(
             head="diagnosis",
             call=("AA", "MDS", "AML")[int(np.argmax(p))],
-            probabilities=(min(p[0], 1.0), min(p[1], 1.0), min(p[2], 1.0)),
+            probabilities=tuple(p),
         ),
     )
     flags = [name for name in FLAGS if random.random() < 0.15]

@@ -83,6 +83,7 @@ class Table:
         QTest.mousePress(self.widget, Qt.MouseButton.LeftButton, pos=places[0])
         for place in places[1:]:
             QTest.mouseMove(self.widget, place)
+            QApplication.processEvents()
         QTest.mouseRelease(self.widget, Qt.MouseButton.LeftButton, pos=places[-1])
         QApplication.processEvents()
 
@@ -187,7 +188,8 @@ def test_what_is_drawn_over_a_smear(
     without = table.grab()
     assert is_near(without, PALE).mean() > 0.3
     assert is_near(without, PALE).sum() > is_near(with_all, PALE).sum() + 5_000
-    assert is_near(without[5:160, width - 60 :], (0, 0, 0)).mean() < 0.9  # the legend goes, too
+    assert with_all[5:160, width - 60 :].max() > 200
+    assert without[5:160, width - 60 :].max() < 40  # the legend goes, too
 
     # The overview has the whole smear; its frame shows where one is, a click goes there.
     inset = table.inset
@@ -199,8 +201,9 @@ def test_what_is_drawn_over_a_smear(
         return table.grab()[top : top + inset.height(), left : left + inset.width()]
 
     small = overview()
-    edge = inset.width() // 8
-    assert is_near(small[edge + 3 : 2 * edge - 3, 6 * edge + 3 : 7 * edge - 3], DARK, 45).all()
+    edge = inset.width() / 8
+    inner = small[int(1.2 * edge) : int(1.8 * edge), int(6.2 * edge) : int(6.8 * edge)]
+    assert is_near(inner, DARK, 45).all()
     frame = (255, 214, 10)
     assert not is_near(small, frame).any()
     viewer.scene.camera.zoom *= 4
@@ -242,7 +245,7 @@ def test_what_is_drawn_over_a_smear(
     qtbot.waitUntil(lambda: table.session.smear_id is None, timeout=WAIT_MS)
     gone = table.grab()
     assert not inset.isVisible()
-    assert not is_near(gone, PALE).any()
+    assert not is_near(gone[200:], PALE).any()  # below the words
     assert "S000002" in viewer.canvas.overlays.text.text
     assert "field_2.png cannot be shown" in viewer.canvas.overlays.text.text
     assert table.told == []
@@ -258,7 +261,7 @@ def test_a_smear_that_was_read_ahead_is_shown_sooner(
 ) -> None:
     folder = tmp_path / "fields"
     folder.mkdir()
-    for number in range(7):
+    for number in range(5):
         write_field(folder / f"field_{number}.png", number, size_px=2000)
     desk = table.session.desk
     assert desk is not None
@@ -270,9 +273,9 @@ def test_a_smear_that_was_read_ahead_is_shown_sooner(
         table.open(qtbot, smear_id)
         return 1000 * (perf_counter() - start)
 
-    without = [timed(smear_id) for smear_id in (2, 3, 4)]
+    without = [timed(smear_id) for smear_id in (2, 3)]
     ahead = []
-    for smear_id in (5, 6, 7):
+    for smear_id in (4, 5):
         table.controller.prefetch(smear_id)
         qtbot.waitUntil(lambda one=smear_id: table.controller._shelf.ready == (one,))
         ahead.append(timed(smear_id))

@@ -226,6 +226,27 @@ def test_only_the_rows_on_the_screen_are_drawn_each_cell_once(
     assert {row for row, _column in asked} == set(rows)
 
 
+def test_why_a_smear_failed_stands_across_the_columns_of_its_answers(
+    tab: ResultsTab, pages: LinePages[ResultLine], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(pages, 3, 0)
+    pages.put(0, [result(0), result(1, error="the file is damaged"), result(2)])
+    laid_out: list[tuple[str, int]] = []
+    fitting = WordsCache.fitting
+    monkeypatch.setattr(
+        WordsCache,
+        "fitting",
+        lambda self, text, room: (laid_out.append((text, room)), fitting(self, text, room))[1],
+    )
+    tab.table.viewport().repaint()
+    rooms = [room for text, room in laid_out if text == "1/2"]
+    own = [room for text, room in laid_out if text == "0/2"]
+    assert rooms[0] > 4 * own[0]
+    assert {text for text, _room in laid_out if text.startswith("1/")} == {
+        "1/0", "1/1", "1/2", "1/9", "1/10",
+    }  # fmt: skip
+
+
 def test_a_header_click_asks_the_database_for_another_order(tab: ResultsTab, qtbot: Any) -> None:
     told: list[Sort] = []
     tab.sort_wanted.connect(told.append)

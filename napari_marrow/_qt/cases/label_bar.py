@@ -12,6 +12,8 @@ from marrow.schemes import Head
 from napari_marrow.lines.labelling import UNSURE, answer_keys
 
 SPACING_PX = 4
+TITLE_PX = 26
+"""As high as the buttons beside it."""
 
 
 class LabelBar(QWidget):
@@ -31,7 +33,8 @@ class LabelBar(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(SPACING_PX)
-        self._rows: list[QWidget] = []
+        self._rows: dict[str, QWidget] = {}
+        self._always: frozenset[str] = frozenset()
         self._titles: dict[str, QLabel] = {}
         self._words = QLabel()
         self._words.hide()
@@ -39,10 +42,11 @@ class LabelBar(QWidget):
 
     def set_heads(self, heads: Sequence[Head]) -> None:
         """Show the buttons of these heads."""
-        for row in self._rows:
+        for row in self._rows.values():
             self._column.removeWidget(row)
             row.deleteLater()
-        self._rows, self.buttons, self._titles = [], {}, {}
+        self._rows, self.buttons, self._titles = {}, {}, {}
+        self._always = frozenset(head.name for head in heads if not head.asked_when)
         for head in heads:
             row = QWidget()
             flow = QFlowLayout(row)
@@ -51,13 +55,14 @@ class LabelBar(QWidget):
             flow.setVerticalSpacing(SPACING_PX)
             if len(heads) > 1:
                 self._titles[head.name] = QLabel(head.name)
+                self._titles[head.name].setMinimumHeight(TITLE_PX)
                 flow.addWidget(self._titles[head.name])
             keys = {answer: key for key, answer in answer_keys(head).items()}
             for answer in (*head.classes, UNSURE):
                 title = f"{keys[answer]} {answer}" if answer in keys else answer
                 flow.addWidget(self._button(head.name, answer, title))
             flow.addWidget(self._button(head.name, "", "clear"))
-            self._rows.append(row)
+            self._rows[head.name] = row
             self._column.addWidget(row)
 
     def set_selected(self, count: int) -> None:
@@ -71,7 +76,12 @@ class LabelBar(QWidget):
             button.setToolTip(f"{head}: {what} for {smears}")
 
     def set_asked(self, head: str | None) -> None:
-        """Point out the head that the digits answer, None: no digit does."""
+        """Point out the head that the digits answer, None: no digit does.
+
+        Heads that are asked on a condition are shown when they are asked.
+        """
+        for name, row in self._rows.items():
+            row.setVisible(head is None or name == head or name in self._always)
         for name, title in self._titles.items():
             title.setText(f"<b>▸ {name}</b>" if name == head else name)
 

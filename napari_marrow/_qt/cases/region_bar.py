@@ -56,6 +56,11 @@ class RegionBar(QWidget):
         super().__init__(parent)
         self._kinds: tuple[RegionKind, ...] = ()
         self.role = QComboBox()
+        # Else a dock of 320 px would grow with the longest name of a class.
+        self.role.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.role.setMinimumContentsLength(6)
         self.role.setToolTip(
             "Usable area of a slide: only `use` where there is any, never `exclude`"
         )

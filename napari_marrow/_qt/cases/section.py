@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from platformdirs import user_state_path
 from qtpy.QtCore import QSettings
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
@@ -20,7 +21,8 @@ class Section(QCollapsible):
     """
 
     def __init__(self, title: str, widget: QWidget, *, is_open: bool = False) -> None:
-        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        # The sign stands in the title: an icon would keep the colour of the theme it was drawn in.
+        super().__init__(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._title = title
         self.setDuration(0)  # each step of a movement would draw napari's whole window anew
         self.toggleButton().setStyleSheet(
@@ -32,10 +34,15 @@ class Section(QCollapsible):
         self.addWidget(widget)
         if _remembered().value(f"sections/{title}", is_open, type=bool):
             self.expand(animate=False)
+        self._show_sign(self.isExpanded())
         self.toggled.connect(self._on_toggled)
 
     def _on_toggled(self, is_open: bool) -> None:
+        self._show_sign(is_open)
         _remembered().setValue(f"sections/{self._title}", is_open)
+
+    def _show_sign(self, is_open: bool) -> None:
+        self.setText(f"{'▾' if is_open else '▸'} {self._title}")
 
 
 def _remembered() -> QSettings:

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 from marrow.schemes import Scheme
 from napari_marrow._qt.cases.label_bar import LabelBar
 from napari_marrow._qt.columns_model import TROUBLE
-from napari_marrow._qt.evidence_bar import EvidenceBar
 from napari_marrow._qt.results.probability_bars import ProbabilityBars
 from napari_marrow.lines.detail import ResultDetail
 
@@ -26,7 +25,7 @@ NOTHING_CHOSEN = "Choose a row: its answers stand here."
 
 
 class DetailPane(QWidget):
-    """Probabilities, flags in words, labels, the heatmap's class, and the label buttons.
+    """Probabilities, flags in words, labels, and the label buttons.
 
     Signals
     -------
@@ -51,11 +50,10 @@ class DetailPane(QWidget):
         self.title.setStyleSheet("font-weight: bold")
         self.flags.setStyleSheet(f"color: {TROUBLE.name()}")
         self.bars = ProbabilityBars()
-        self.evidence = EvidenceBar()
         self.label_bar = LabelBar()
         self.accept = QPushButton("Accept (A)")
         self.accept.setToolTip("Store the model's calls as your answers and go to the next row (A)")
-        self.undo = QPushButton("Undo (Ctrl+Z)")
+        self.undo = QPushButton("Undo")
         self.undo.setToolTip("Take your last label back (Ctrl+Z)")
         self.follows = QCheckBox("Open as I go")
         self.follows.setToolTip("Show each smear on the canvas as soon as its row is chosen")
@@ -67,10 +65,8 @@ class DetailPane(QWidget):
         self.setValue(None)
 
     def set_scheme(self, scheme: Scheme) -> None:
-        """Offer the answers and the heatmaps of this scheme."""
+        """Offer the answers of this scheme."""
         self.label_bar.set_heads(scheme.asked)
-        self.evidence.set_scheme(scheme)
-        self.evidence.setValue(None)
         self.setValue(None)
 
     def setValue(self, detail: ResultDetail | None) -> None:  # noqa: N802
@@ -102,7 +98,6 @@ class DetailPane(QWidget):
         row.addWidget(self.follows)
         column.addLayout(row)
         column.addWidget(_rule())
-        column.addWidget(self.evidence)
         column.addWidget(self.made)
         column.addStretch(1)
         area = QScrollArea()

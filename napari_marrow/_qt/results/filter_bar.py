@@ -21,7 +21,7 @@ from marrow.schemes import Scheme
 from napari_marrow._qt.cases.case_list import TYPING_PAUSE_MS
 from napari_marrow.lines.results import FLAGS, Choice, ResultChoices, flag_words
 
-WIDEST_PX = 260
+WIDEST_PX = 300
 """Of a list: names of classes may be long."""
 ANY_FLAGS, FLAGGED, FAILED = "flags: all", "any flag", "failed"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QModelIndex, QObject
 
-from napari_marrow._qt.columns_model import ColumnsModel
+from napari_marrow._qt.columns_model import Banner, ColumnsModel
 from napari_marrow.lines.column import Column
 from napari_marrow.lines.pages import LinePages
-from napari_marrow.lines.results import ResultLine
+from napari_marrow.lines.results import FIRST_CALL, LABEL, ResultLine
 
 
 class PagesModel(ColumnsModel):
@@ -35,6 +35,13 @@ class PagesModel(ColumnsModel):
     def known_line(self, row: int) -> ResultLine | None:
         """The line in this row, None if it was not read yet."""
         return self._pages.line(row)
+
+    def banner(self, row: int) -> Banner | None:
+        """Why a smear failed, across the columns of its answers and flags."""
+        line = self._pages.line(row)
+        if line is None or line.error is None:
+            return None
+        return Banner(FIRST_CALL, len(self._columns) + LABEL - 1, line.cells[FIRST_CALL])
 
     def line(self, row: int) -> ResultLine | None:
         """The line in this row, None if it was not read yet."""

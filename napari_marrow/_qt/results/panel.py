@@ -43,7 +43,7 @@ class ResultsPanel:
         self.exports = ExportController(session, background, self.tab, self.controller, smear)
         self._wire_table()
         self._wire_reading()
-        wire_evidence(self.tab.detail.evidence, session, smear)
+        wire_evidence(self.tab.evidence, session, smear)
 
     def tick(self) -> None:
         """Called five times a second."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
+    QHBoxLayout,
     QLabel,
     QSplitter,
     QVBoxLayout,
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import (
 
 from marrow.catalogue.predictions import ResultFilter, Sort
 from marrow.schemes import Scheme
+from napari_marrow._qt.evidence_bar import EvidenceBar
 from napari_marrow._qt.notices import tell
 from napari_marrow._qt.quiet_label import QuietLabel
 from napari_marrow._qt.results.detail_pane import DetailPane
@@ -48,6 +50,7 @@ class ResultsTab(QWidget):
         self.table.setSortingEnabled(True)
         self.filter = FilterBar()
         self.detail = DetailPane()
+        self.evidence = EvidenceBar()
         self.words = QuietLabel()
         self.export = ExportButton()
         self._lay_out()
@@ -62,6 +65,8 @@ class ResultsTab(QWidget):
         self.model.set_pages(columns, pages)
         self.filter.set_scheme(scheme)
         self.detail.set_scheme(scheme)
+        self.evidence.set_scheme(scheme)
+        self.evidence.setValue(None)
         self.table.set_widths(result_examples(scheme))
         self.table.horizontalHeader().setStretchLastSection(True)
 
@@ -123,7 +128,7 @@ class ResultsTab(QWidget):
         halves.addWidget(self.table)
         halves.addWidget(self.detail)
         halves.setStretchFactor(0, 1)
-        halves.setSizes([780, 270])
+        halves.setSizes([806, 244])
         halves.setChildrenCollapsible(False)
         hint = QLabel(
             "Enter opens a smear · A accepts · digits correct, 0 unsure · Ctrl+Z undo · "
@@ -132,7 +137,10 @@ class ResultsTab(QWidget):
         column = QVBoxLayout(self)
         column.addWidget(self.filter)
         column.addWidget(halves, 1)
-        column.addWidget(hint)
+        last = QHBoxLayout()
+        last.addWidget(self.evidence, 1)
+        last.addWidget(hint)
+        column.addLayout(last)
 
     def _point_at(self, sort: Sort | None) -> None:
         """Let the arrow in the header stand for this order, without asking for it."""

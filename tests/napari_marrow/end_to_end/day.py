@@ -1,0 +1,216 @@
+"""A pathologist's day with real keys and clicks: label, undo, restart, queue, correct.
+
+Run by hand, `pytest tests/napari_marrow/end_to_end/day.py`, under xvfb-run: not part of the suite.
+
+Under an X server with a window manager; every step leaves a screenshot, in MARROW_TEST_SCREENS
+where that is set.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marrow.catalogue import jobs, labels
+from marrow.client import Client
+from marrow.settings import Settings
+from marrow.study import Study
+from napari_marrow.desks import sample
+
+pytestmark = [
+    pytest.mark.viewer,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("xdotool") is None or shutil.which("openbox") is None,
+        reason="needs xdotool and openbox",
+    ),
+]
+UNLABELLED_PATIENTS = 4
+"""Of each of three diagnoses, with two smears each: 24 smears to label."""
+LABELLED_BY_KEYS = 20
+TABLE = "PagesTable"
+
+
+def _person() -> Any:
+    place = Path(__file__).with_name("person.py")
+    spec = importlib.util.spec_from_file_location("person", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Person
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A sample study with a trained model; its agent is stopped at the end."""
+    monkeypatch.setattr(sample, "UNLABELLED", UNLABELLED_PATIENTS)
+    monkeypatch.setenv("MARROW_READER", "Dr A")
+    folder = tmp_path / "home"
+    study, _client = sample.make_sample_study(
+        Settings.read(folder),
+        lambda study: Client(study, start_agent=lambda _home: None),
+        lambda _done, _total: None,
+    )
+    study.close()
+    small = ("--backbone", "resnet18", "--weights", "none", "--tune", "heads", "--epochs", "20")
+    marrow(folder, "train", *small, "--augment", "none", "--wait")
+    yield folder
+    marrow(folder, "agent", "stop")
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Iterator[Any]:
+    asked = os.environ.get("MARROW_TEST_SCREENS")
+    folder = Path(asked) if asked else tmp_path
+    somebody = _person()(folder)
+    yield somebody
+    somebody.leave()
+
+
+def test_a_day(home: Path, person: Any, tmp_path: Path) -> None:
+    person.start(home, tmp_path / "program.log")
+    label_with_each_layer_kind(home, person)
+    restart(home, person, tmp_path)
+    queue_and_correct(home, person)
+    person.stop()
+    assert "Traceback" not in (tmp_path / "program.log").read_text(encoding="utf-8")
+
+
+def label_with_each_layer_kind(home: Path, person: Any) -> None:
+    person.bring("napari")
+    person.wait(lambda: shows(person, "24/48"), "the dock does not say 24/48")
+    person.click_on("Label mode")
+    person.key("u")
+    person.wait(lambda: "LABEL MODE" in overlay(person), "no label mode")
+    select: list[Callable[[], None]] = [
+        lambda: choose_layer(person, "Smear"),
+        lambda: choose_layer(person, "Regions"),
+        lambda: person.click(person.tip("New points layer")),
+        lambda: person.click(person.tip("New labels layer")),
+    ]
+    given = 0
+    for number, choose in enumerate(select):
+        choose()
+        for _smear in range(LABELLED_BY_KEYS // len(select)):
+            if "not labelled by you" not in overlay(person):
+                person.key("u")  # the next smear has a label from the table
+                person.wait(lambda: "not labelled by you" in overlay(person), "U did not go on")
+            given += 1
+            person.press_until(
+                str(given % 3 + 1), lambda count=given: own_labels(home) == count, "not stored"
+            )
+        person.shoot(f"1-labelled-{number}-{person.state()['viewer']['active']}")
+    person.key("ctrl+z")
+    person.wait(lambda: own_labels(home) == given - 1, "the label was not taken back")
+    person.key("ctrl+z")
+    person.wait(lambda: own_labels(home) == given - 2, "the second label was not taken back")
+    person.shoot("2-undone")
+
+
+def restart(home: Path, person: Any, tmp_path: Path) -> None:
+    person.stop()
+    person.start(home, tmp_path / "program.log")
+    person.bring("napari")
+    words = f"{24 + LABELLED_BY_KEYS - 2}/48"
+    person.wait(lambda: shows(person, words), f"the dock does not say {words}")
+    person.shoot("3-restarted")
+
+
+def queue_and_correct(home: Path, person: Any) -> None:
+    person.click_on("Queue")
+    person.key("Down", "Down", "Return")  # the menu: all that are listed
+    person.bring("Marrow workbench")
+    person.open_tab("Results")
+    person.wait(lambda: len(answered(person)) > 0, "no row arrived")
+    person.shoot("4-rows-arrive")
+    person.wait(lambda: predicted(home) == 48, "not every smear was answered")
+    flagged = next((row for row in answered(person) if row["cells"][-3]), answered(person)[0])
+    person.click(flagged["box"])
+    person.key("Return")
+    name = flagged["cells"][0]
+    person.wait(lambda: name in overlay(person), f"{name} was not opened")
+    person.shoot("5-opened")
+    before = own_labels(home, seen=True)
+    person.bring("Marrow workbench")
+    person.click(flagged["box"])
+    person.key("3")
+    person.wait(lambda: own_labels(home, seen=True) == before + 1, "the correction is not stored")
+    person.shoot("6-corrected")
+
+
+def choose_layer(person: Any, name: str) -> None:
+    def boxes() -> list[list[int]]:
+        rows = person.rows("QtLayerList", "napari")
+        return [row["box"] for row in rows if row["cells"][0] == name]
+
+    person.wait(lambda: boxes() != [], f"no layer {name}")
+    person.click(boxes()[0])
+    person.wait(lambda: person.state()["viewer"]["active"] == name, f"{name} was not selected")
+
+
+def overlay(person: Any) -> str:
+    return str(person.state().get("viewer", {}).get("text", "")).replace("\xa0", " ")
+
+
+def shown_smear(person: Any) -> str:
+    """S000148 where both the label words and the smear's own say so: a key pressed while the
+    next smear is on its way labels nothing."""
+    found = re.findall(r"\bS\d{6}\b", overlay(person))
+    return str(found[0]) if len(found) == 2 and found[0] == found[1] else ""
+
+
+def answered(person: Any) -> list[dict[str, Any]]:
+    rows = person.rows(TABLE, "Marrow workbench")
+    return [row for row in rows if row["cells"][0].startswith("S0")]
+
+
+def shows(person: Any, words: str) -> bool:
+    widgets = person.state().get("widgets", [])
+    return any(words in str(one.get("text", "")) for one in widgets)
+
+
+def own_labels(home: Path, seen: bool | None = None) -> int:
+    """Standing labels of smears that had none in labels.csv, or of those given after a look."""
+    with opened(home) as study, study.database.read() as connection:
+        given = [one for smear in range(1, 49) for one in labels.history(connection, smear)]
+    standing = [one for one in given if one.superseded_at is None and one.reader == "Dr A"]
+    if seen is not None:
+        return sum(one.seen_prediction == seen for one in standing)
+    return len(standing) - 24
+
+
+def predicted(home: Path) -> int:
+    with opened(home) as study, study.database.read() as connection:
+        return sum(job.done for job in study_jobs(connection))
+
+
+def study_jobs(connection: Any) -> list[Any]:
+    return [job for job in jobs.newest(connection, 50) if job.kind == "classify"]
+
+
+class opened:  # noqa: N801 -- reads as a verb
+    """The study of a home for a moment."""
+
+    def __init__(self, home: Path) -> None:
+        self._study = Study.open(Settings.read(home))
+
+    def __enter__(self) -> Study:
+        return self._study
+
+    def __exit__(self, *_raised: object) -> None:
+        self._study.close()
+
+
+def marrow(home: Path, *words: str) -> None:
+    command = [sys.executable, "-P", "-m", "marrow", "--home", str(home), *words]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)

@@ -1,0 +1,175 @@
+"""A person at the screen: looks at the spy's notes, clicks and types through the X server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import ImageGrab
+
+SPIED = Path(__file__).with_name("spied.py")
+PATIENCE_S = 120.0
+LOOK_S = 0.1
+PRESSES = 20
+
+
+class Person:
+    """Starts the program and works with it.
+
+    Parameters
+    ----------
+    folder : Path
+        For the spy's notes and the screenshots.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._state = folder / "state.json"
+        self._shots = folder / "screens"
+        self._shots.mkdir(parents=True, exist_ok=True)
+        self._program: subprocess.Popen[bytes] | None = None
+        self._manager = subprocess.Popen(["openbox"], stderr=subprocess.DEVNULL)
+
+    def start(self, home: Path, log: Path) -> None:
+        """Start the real program on a study."""
+        self._state.unlink(missing_ok=True)
+        with log.open("ab") as file:
+            self._program = subprocess.Popen(
+                [sys.executable, str(SPIED), str(home), str(self._state)],
+                stdout=file,
+                stderr=file,
+                env={**os.environ, "MARROW_HOME": str(home)},
+            )
+        self.wait(lambda: bool(self.state()), "the program did not start")
+
+    def stop(self) -> None:
+        """Close napari's window as a person does, and wait for the end of the program."""
+        assert self._program is not None
+        window = _do("xdotool", "search", "--name", "^napari").split()[-1]
+        _do("xdotool", "windowclose", window)
+        self._program.wait(PATIENCE_S)
+        self._program = None
+
+    def leave(self) -> None:
+        """End what is left, at the end of a test."""
+        for process in (self._program, self._manager):
+            if process is not None:
+                process.terminate()
+                process.wait(30)
+
+    def bring(self, title: str) -> None:
+        """Bring the window whose title begins so to the front."""
+        for window in _do("xdotool", "search", "--onlyvisible", "--name", f"^{title}").split():
+            _do("xdotool", "windowactivate", "--sync", window)
+
+    def state(self) -> dict[str, Any]:
+        """What the spy noted last; empty before the first note."""
+        try:
+            noted: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return noted
+
+    def wait(self, condition: Callable[[], bool], complaint: str) -> None:
+        """Look until the condition holds."""
+        until = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() > until:
+                self.shoot("too-late")
+                raise AssertionError(complaint)
+            assert self._program is None or self._program.poll() is None, "the program has ended"
+            time.sleep(LOOK_S)  # the X server has no event to wait for
+
+    def find(self, kind: str = "", text: str = "", name: str = "") -> dict[str, Any] | None:
+        """The first widget on the screen of this class, whose text begins so."""
+        for one in self.state().get("widgets", []):
+            is_it = (not kind or kind in one["kind"]) and (not name or one["name"] == name)
+            if is_it and (not text or one.get("text", "").startswith(text)):
+                found: dict[str, Any] = one
+                return found
+        return None
+
+    def tip(self, text: str) -> list[int] | None:
+        """Where the widget is whose tooltip begins so."""
+        for one in self.state().get("widgets", []):
+            if one["tip"].startswith(text):
+                box: list[int] = one["box"]
+                return box
+        return None
+
+    def rows(self, kind: str, window: str) -> list[dict[str, Any]]:
+        """The rows on the screen of the first table of this class in this window."""
+        for one in self.state().get("widgets", []):
+            if kind in one["kind"] and one["window"].startswith(window) and "rows" in one:
+                found: list[dict[str, Any]] = one["rows"]
+                return found
+        return []
+
+    def click_on(self, text: str, kind: str = "Button") -> None:
+        """Click a button with this text."""
+        self.wait(lambda: self._is_ready(kind, text), f"no button {text!r} on the screen")
+        found = self.find(kind, text)
+        assert found is not None
+        self.click(found["box"])
+
+    def open_tab(self, text: str) -> None:
+        """Click a tab."""
+        self.wait(lambda: self._tab(text) is not None, f"no tab {text!r}")
+        box = self._tab(text)
+        assert box is not None
+        self.click(box)
+
+    def click(self, box: list[int], times: int = 1) -> None:
+        """Click the middle of a box (x, y, width, height) of the screen."""
+        left, top, width, height = box
+        _do("xdotool", "mousemove", str(left + width // 2), str(top + height // 2))
+        _do("xdotool", "click", "--repeat", str(times), "--delay", "80", "1")
+
+    def key(self, *names: str) -> None:
+        """Press keys, as xdotool names them."""
+        _do("xdotool", "key", "--delay", "60", *names)
+
+    def press_until(self, key: str, condition: Callable[[], bool], complaint: str) -> None:
+        """Press a key, and again after a while: one that comes while a smear is on its way
+        labels nothing, and a person sees that."""
+        for _press in range(PRESSES):
+            self.key(key)
+            until = time.monotonic() + PATIENCE_S / PRESSES
+            while time.monotonic() < until:
+                if condition():
+                    return
+                time.sleep(LOOK_S)
+        self.shoot("too-late")
+        raise AssertionError(complaint)
+
+    def type(self, text: str) -> None:
+        """Type a text."""
+        _do("xdotool", "type", "--delay", "20", text)
+
+    def shoot(self, name: str) -> Path:
+        """Save the whole screen; the path of the PNG."""
+        path = self._shots / f"{name}.png"
+        ImageGrab.grab(xdisplay=os.environ["DISPLAY"]).save(path)
+        return path
+
+    def _is_ready(self, kind: str, text: str) -> bool:
+        found = self.find(kind, text)
+        return found is not None and bool(found["enabled"])
+
+    def _tab(self, text: str) -> list[int] | None:
+        for one in self.state().get("widgets", []):
+            for title, box in one.get("tabs", {}).items():
+                if title.startswith(text):
+                    found: list[int] = box
+                    return found
+        return None
+
+
+def _do(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
