@@ -45,11 +45,15 @@ def differs(scheme: Scheme, of: Any, given: Any = label) -> ColumnElement[bool]:
     """
     ruling = label.alias()
     # By the prediction's smear: the database then looks for it last, for the few that differ.
-    is_overruled = exists().where(
-        ruling.c.smear_id == of.c.smear_id,
-        ruling.c.head == given.c.head,
-        ruling.c.is_adjudicated,
-        ruling.c.superseded_at.is_(None),
+    is_overruled = (
+        exists()
+        .where(
+            ruling.c.smear_id == of.c.smear_id,
+            ruling.c.head == given.c.head,
+            ruling.c.is_adjudicated,
+            ruling.c.superseded_at.is_(None),
+        )
+        .correlate_except(ruling)
     )
     return and_(
         given.c.superseded_at.is_(None),

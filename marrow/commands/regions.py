@@ -37,19 +37,23 @@ def export(
 
 def import_(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE.geojson")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.geojson...")],
     smear: Smear = None,
     as_json: AsJson = False,
 ) -> None:
-    """Store a file's regions in place of those that stand; --smear: where it does not say whose
-    they are."""
+    """Store files' regions in place of those that stand.
+
+    A file says of which smear it is, by what was exported with it or by its name; --smear says it
+    of all that do not.
+    """
     study = session_of(context).study
     number = None if smear is None else _id_of(smear)
-    done = import_regions(study, file, study.settings.reader, number)
-    text = f"{done.regions} regions of {done.smears} smears"
-    if done.skipped:
-        text += f"; {done.skipped} points or lines have no area and were left out"
-    show(as_json, done._asdict(), text)
+    done = [import_regions(study, one, study.settings.reader, number) for one in files]
+    smears, drawn, skipped = (sum(part) for part in zip(*done, strict=True))
+    text = f"{drawn} regions of {smears} smears"
+    if skipped:
+        text += f"; {skipped} points, lines, tiles or cells are no regions and were left out"
+    show(as_json, {"smears": smears, "regions": drawn, "skipped": skipped}, text)
 
 
 def _id_of(name: str) -> int:

@@ -30,3 +30,8 @@ def open_workbench(viewer: napari.Viewer) -> None:
 def open_doctor(viewer: napari.Viewer) -> None:
     """Look at the installation, the study and the queue."""
     cases_dock(viewer).desktop.doctor.open()
+
+
+def label_mode(viewer: napari.Viewer) -> None:
+    """Begin label mode, or end it."""
+    cases_dock(viewer).desktop.cases.labelling.toggle()

@@ -331,10 +331,9 @@ class LabellingController:
             self.enter()
 
     def _on_reader(self, _reader: str) -> None:
-        if self.is_on:
-            self._reload()
-            if self._case is not None:
-                self.go(self._case.smear_id)
+        self._reload()
+        if self.is_on and self._case is not None:
+            self.go(self._case.smear_id)
 
     def _say(self, notice: str) -> None:
         self._notice = notice

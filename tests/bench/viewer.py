@@ -374,6 +374,7 @@ def _jump(bench: Bench) -> tuple[float, float]:
     """Drag the scroll bar to the middle: until the rows are there, and the longest slot."""
     results = bench.desktop.results
     bar = results.tab.table.verticalScrollBar()
+    results.controller.set_worklist(False)  # the newest first, as a table begins
     bench.run(3.0)  # until all rows are counted
     beat = Heartbeat()
     beat.start()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from marrow.catalogue import regions
+from marrow.catalogue import regions, smears
 from marrow.catalogue.regions import NewRegion
+from marrow.cli import build
 from marrow.errors import BadRegions, BadSettings, NotFound
 from marrow.regions_file import export_regions, import_regions, read_geojson
 from marrow.study import Study
@@ -131,6 +133,83 @@ def test_says_whose_regions_are_missing(study: Study, tmp_path: Path) -> None:
         import_regions(study, written(tmp_path, [foreign]), "B")
     with pytest.raises(BadSettings, match="cannot be written"):
         export_regions(study, tmp_path / "none" / "file.geojson")
+
+
+def test_every_decimal_that_a_person_draws_comes_back(study: Study, tmp_path: Path) -> None:
+    """Half a pixel more and less changes 0.1, and 13,456.123456789."""
+    polygon = ((0.1, 0.2), (0.3, 11.7), (511.123456789, 0.7), (1 / 3, 2 / 3))
+    (one,) = [NewRegion(role="use", polygon=polygon)]
+    with study.database.write() as connection:
+        regions.replace(connection, 1.0, 1, (one,), "A")
+    export_regions(study, tmp_path / "a.geojson")
+    with study.database.write() as connection:
+        regions.replace(connection, 2.0, 1, (), "A")
+    import_regions(study, tmp_path / "a.geojson", "B")
+    (back,) = standing(study, 1)
+    assert back.polygon[:3] == polygon[:3]
+    assert back.polygon[3] == pytest.approx(polygon[3], abs=1e-9)
+
+
+def test_what_stands_already_is_left_alone(study: Study, tmp_path: Path) -> None:
+    """A new revision of the regions would have a slide classified again."""
+    draw(study, 2)
+    export_regions(study, tmp_path / "a.geojson")
+
+    def revision() -> int:
+        with study.database.read() as connection:
+            return smears.get(connection, [2])[0].regions_revision
+
+    before = revision()
+    import_regions(study, tmp_path / "a.geojson", "B")
+    assert revision() == before
+
+
+@pytest.mark.parametrize("name", ["S000002.geojson", "1.geojson", "1.png.geojson"])
+def test_a_file_may_say_by_its_name_of_which_smear_it_is(
+    study: Study, tmp_path: Path, name: str
+) -> None:
+    """The second smear of the study lies at /nowhere/1.png."""
+    ring = [[0, 0], [9, 0], [9, 9], [0, 0]]
+    written(tmp_path, [with_geometry("Polygon", [ring], None)]).rename(tmp_path / name)
+    assert import_regions(study, tmp_path / name, "B") == (1, 1, 0)
+    assert len(standing(study, 2)) == 1
+
+
+def test_what_nobody_drew_is_left_out(study: Study, tmp_path: Path) -> None:
+    ring = [[0, 0], [9, 0], [9, 9], [0, 0]]
+    polygon = {"type": "Polygon", "coordinates": [ring]}
+    features = [with_geometry("Polygon", [ring], None) for _ in range(3)]
+    for one, kind in zip(features, ("detection", "tile", "annotation"), strict=True):
+        one["properties"]["objectType"] = kind
+    several = {"type": "GeometryCollection", "geometries": [polygon, {"type": "Point"}, polygon]}
+    features.append({"type": "Feature", "geometry": several, "properties": None})
+    path = written(tmp_path, features)
+    table = json.loads(path.read_text())
+    table["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::4326"}}
+    path.write_text(json.dumps(table))
+    assert import_regions(study, path, "B", smear_id=1) == (1, 3, 2)
+
+
+def test_a_drawing_beside_the_image_is_another_image_s(study: Study, tmp_path: Path) -> None:
+    far = [[600, 0], [700, 0], [700, 90], [600, 0]]
+    over_the_edge = [[500, 0], [700, 0], [700, 90], [500, 0]]
+    path = written(tmp_path, [with_geometry("Polygon", [over_the_edge], None)])
+    assert import_regions(study, path, "B", smear_id=1).regions == 1
+    path = written(tmp_path, [with_geometry("Polygon", [far], None)])
+    with pytest.raises(BadRegions, match="outside of S000001 .512 x 512 px"):
+        import_regions(study, path, "B", smear_id=1)
+
+
+def test_several_files_on_the_command_line(study: Study, tmp_path: Path) -> None:
+    ring = [[0, 0], [9, 0], [9, 9], [0, 0]]
+    files = []
+    for name in ("S000001", "S000003"):
+        path = written(tmp_path, [with_geometry("Polygon", [ring], "AML")])
+        files.append(str(path.rename(tmp_path / f"{name}.geojson")))
+    home = str(study.settings.home)
+    done = CliRunner().invoke(build(), ["--home", home, "regions", "import", *files])
+    assert (done.exit_code, done.output) == (0, "2 regions of 2 smears\n")
+    assert standing(study, 3)[0].class_name == "AML"
 
 
 def with_geometry(kind: str, coordinates: Any, name: str | None) -> dict[str, Any]:

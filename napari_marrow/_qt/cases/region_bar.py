@@ -67,8 +67,8 @@ class RegionBar(QWidget):
         self.brush = QDoubleSpinBox()
         self.brush.setRange(0.0, WIDEST_UM)
         self.brush.setDecimals(1)
-        self.brush.setSpecialValueText("auto")
-        self.brush.setPrefix("r ")
+        self.brush.setSpecialValueText("brush auto")
+        self.brush.setPrefix("brush ")
         self.brush.setToolTip(
             "Radius of the brush in µm, in px where the pixel size is unknown; auto: as wide on "
             "the screen at each zoom"

@@ -12,6 +12,8 @@ from napari_marrow.thumbnails import THUMBNAIL_PX
 CELL_PX = QSize(THUMBNAIL_PX + 16, THUMBNAIL_PX + 34)
 _BADGE = QColor(0, 0, 0, 190)
 _FLAG = QColor("#e4572e")
+_SELECTED = QColor("#3a6fd8")
+"""napari's own is hardly told from its ground."""
 _WAITING = QColor(128, 128, 128, 50)
 
 
@@ -40,8 +42,7 @@ class SheetDelegate(QStyledItemDelegate):
         painter.save()
         is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
         if is_selected:
-            frame = cell.adjusted(2, 1, -2, -1)
-            painter.fillRect(frame, option.palette.brush(QPalette.ColorRole.Highlight))
+            painter.fillRect(cell.adjusted(2, 1, -2, -1), _SELECTED)
         self._paint_picture(painter, picture, model, line.smear_id)
         if line.label:
             self._paint_label(painter, picture, line.label)
@@ -50,8 +51,8 @@ class SheetDelegate(QStyledItemDelegate):
             painter.fillRect(flag, _FLAG)
             painter.setPen(Qt.GlobalColor.white)
             painter.drawText(flag, int(Qt.AlignmentFlag.AlignCenter), "⚑")
-        role = QPalette.ColorRole.HighlightedText if is_selected else QPalette.ColorRole.Text
-        painter.setPen(option.palette.color(role))
+        ink = option.palette.color(QPalette.ColorRole.Text)
+        painter.setPen(QColor(255, 255, 255) if is_selected else ink)
         below = QRect(cell.left(), picture.bottom() + 4, cell.width(), 20)
         painter.drawText(below, int(Qt.AlignmentFlag.AlignCenter), line.name)
         painter.restore()

@@ -95,8 +95,8 @@ def label_with_each_layer_kind(home: Path, person: Any) -> None:
     select: list[Callable[[], None]] = [
         lambda: choose_layer(person, "Smear"),
         lambda: choose_layer(person, "Regions"),
-        lambda: person.click(person.tip("New points layer")),
-        lambda: person.click(person.tip("New labels layer")),
+        lambda: person.click(person.tip("Create a new points layer")),
+        lambda: person.click(person.tip("Create a new labels layer")),
     ]
     given = 0
     for number, choose in enumerate(select):
