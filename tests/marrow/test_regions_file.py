@@ -196,7 +196,7 @@ def test_a_drawing_beside_the_image_is_another_image_s(study: Study, tmp_path: P
     path = written(tmp_path, [with_geometry("Polygon", [over_the_edge], None)])
     assert import_regions(study, path, "B", smear_id=1).regions == 1
     path = written(tmp_path, [with_geometry("Polygon", [far], None)])
-    with pytest.raises(BadRegions, match="outside of S000001 .512 x 512 px"):
+    with pytest.raises(BadRegions, match=r"outside of S000001 \(512 x 512 px\)"):
         import_regions(study, path, "B", smear_id=1)
 
 
