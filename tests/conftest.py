@@ -48,17 +48,26 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where programs keep what can be made again: thumbnails, napari's icons."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where programs keep what they remember of a user: labels that wait, how a dock was left."""
     return tmp_path_factory.mktemp("state")
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, state_folder: Path) -> None:
+def _no_settings_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, state_folder: Path, cache_folder: Path
+) -> None:
     for name in list(os.environ):
         if name.startswith("MARROW_") and not name.startswith("MARROW_TEST"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_folder))
 
 
 @pytest.fixture

@@ -412,7 +412,7 @@ def catalogue(home: Path, rows: int) -> list[Figure]:
             f"{submit.milliseconds / scan:.2f} scans of {rows} predictions",
         ),
         Figure(
-            f"{rows} predictions with maps", size / 1e6, 1.5e-3 * rows, "MB", False,
+            f"{rows} predictions with maps", size / 1e6, 1.6e-3 * rows, "MB", False,
             f"{size / rows:.0f} bytes a prediction, {2 * int(np.prod(MAP_SHAPE))} of them the map",
         ),
     ]  # fmt: skip
@@ -465,7 +465,8 @@ def main() -> None:
     slow = [figure for figure in pages if figure.milliseconds > PAGE_GOAL_MS]
     middle = pages[len(pages) // 2]
     print(
-        f"{len(pages)} first pages, {len(slow)} above {PAGE_GOAL_MS:.0f} ms, median {middle.milliseconds:.0f} ms"
+        f"{len(pages)} first pages, {len(slow)} above {PAGE_GOAL_MS:.0f} ms, "
+        f"median {middle.milliseconds:.0f} ms"
     )
     shown = [scan, *pages[:40], *counts(study)[:6]]
     for figure in [*shown, *smear_pages(study), *submit_and_ledger(study)]:

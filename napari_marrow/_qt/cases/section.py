@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from platformdirs import user_state_path
-from qtpy.QtCore import QSettings
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import QSettings, QSize, Qt
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
@@ -22,7 +22,11 @@ class Section(QCollapsible):
 
     def __init__(self, title: str, widget: QWidget, *, is_open: bool = False) -> None:
         # The sign stands in the title: an icon would keep the colour of the theme it was drawn in.
-        super().__init__(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
+        # One clear pixel, since PySide6 takes an empty icon for none at all.
+        clear = QPixmap(1, 1)
+        clear.fill(Qt.GlobalColor.transparent)
+        super().__init__(f"▸ {title}", expandedIcon=QIcon(clear), collapsedIcon=QIcon(clear))
+        self.toggleButton().setIconSize(QSize(0, 0))
         self._title = title
         self.setDuration(0)  # each step of a movement would draw napari's whole window anew
         self.toggleButton().setStyleSheet(
