@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
@@ -110,8 +111,10 @@ def _postgresql_engine(url: Any) -> Engine:
 
 
 def _sqlite_engine(url: Any) -> Engine:
+    file = Path(url.database or "")
+    is_sealed = _is_sealed(file)
     engine = create_engine(
-        url,
+        _sealed(url, file) if is_sealed else url,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
         hide_parameters=True,  # an error is printed without patients and paths
     )
@@ -119,7 +122,7 @@ def _sqlite_engine(url: Any) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's
-        for pragma in _PRAGMAS:
+        for pragma in _PRAGMAS[1:] if is_sealed else _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -128,3 +131,18 @@ def _sqlite_engine(url: Any) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _is_sealed(file: Path) -> bool:
+    """Whether nobody may write here, and no log waits: SQLite then reads the file as it is.
+
+    Otherwise even a reader makes a log and its index beside the file, and fails where it may not.
+    """
+    if not file.is_file() or Path(f"{file}-wal").exists():
+        return False
+    return not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def _sealed(url: Any, file: Path) -> Any:
+    asked = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return url.set(database=file.resolve().as_uri(), query=asked)

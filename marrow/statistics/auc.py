@@ -6,8 +6,8 @@ from itertools import permutations
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from marrow.statistics.bootstrap import Floats, Metric
 from marrow.statistics.interval import Interval, normal_quantile
@@ -252,10 +252,10 @@ def delong_covariance(positive: Floats, negative: Floats) -> Floats:
         Scores of the same patients under each model.
     """
     m, n = positive.shape[1], negative.shape[1]
-    both = stats.rankdata(np.concatenate([positive, negative], axis=1), axis=1)
+    both = scipy.stats.rankdata(np.concatenate([positive, negative], axis=1), axis=1)
     # Placements: the share of the other class that lies below, ties counted half.
-    of_positive = (both[:, :m] - stats.rankdata(positive, axis=1)) / n
-    of_negative = 1 - (both[:, m:] - stats.rankdata(negative, axis=1)) / m
+    of_positive = (both[:, :m] - scipy.stats.rankdata(positive, axis=1)) / n
+    of_negative = 1 - (both[:, m:] - scipy.stats.rankdata(negative, axis=1)) / m
     covariance = np.atleast_2d(np.cov(of_positive)) / m + np.atleast_2d(np.cov(of_negative)) / n
     return np.asarray(covariance, dtype=np.float64)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from marrow.statistics.interval import Interval, normal_quantile
 
@@ -255,9 +255,9 @@ def _bca(
     below = np.mean(np.where(is_tied, 0.5, kept < value))
     if not 0 < below < 1 or not np.isfinite(acceleration):
         return None, "no finite bias correction or acceleration"
-    z0 = stats.norm.ppf(below)
-    shifted = z0 + stats.norm.ppf([tail, 1 - tail])
-    shares = stats.norm.cdf(z0 + shifted / (1 - acceleration * shifted))
+    z0 = scipy.stats.norm.ppf(below)
+    shifted = z0 + scipy.stats.norm.ppf([tail, 1 - tail])
+    shares = scipy.stats.norm.cdf(z0 + shifted / (1 - acceleration * shifted))
     low, high = np.quantile(kept, shares)
     return (float(low), float(high)), None
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from marrow.statistics.auc import auc, delong_covariance, scored_labels
 from marrow.statistics.bootstrap import ROUNDING, Floats, Metric, figures, interval_and_draws
@@ -81,7 +81,9 @@ def delong_test(
         return DelongTest(first, second, none, z, p)
     error = float(np.sqrt(variance))
     ends = Interval(gap, gap - quantile * error, gap + quantile * error, count, method, confidence)
-    return DelongTest(first, second, ends, gap / error, float(2 * stats.norm.sf(abs(gap) / error)))
+    return DelongTest(
+        first, second, ends, gap / error, float(2 * scipy.stats.norm.sf(abs(gap) / error))
+    )
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ def _mid_p(only_a: int, only_b: int) -> float:
     unlike = only_a + only_b
     if not unlike:
         return 1.0
-    point = float(stats.binom.pmf(only_a, unlike, 0.5))
+    point = float(scipy.stats.binom.pmf(only_a, unlike, 0.5))
     if only_a == only_b:
         return 1 - point / 2
-    return 2 * float(stats.binom.cdf(min(only_a, only_b), unlike, 0.5)) - point
+    return 2 * float(scipy.stats.binom.cdf(min(only_a, only_b), unlike, 0.5)) - point

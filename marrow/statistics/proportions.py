@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from marrow.statistics.interval import Interval, normal_quantile
 
@@ -57,8 +57,8 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interva
     p = _share(successes, n)
     normal_quantile(confidence)  # checks the level
     tail, k = (1 - confidence) / 2, successes
-    low = 0.0 if k == 0 else float(stats.beta.ppf(tail, k, n - k + 1))
-    high = 1.0 if k == n else float(stats.beta.ppf(1 - tail, k + 1, n - k))
+    low = 0.0 if k == 0 else float(scipy.stats.beta.ppf(tail, k, n - k + 1))
+    high = 1.0 if k == n else float(scipy.stats.beta.ppf(1 - tail, k + 1, n - k))
     return Interval(p, low, high, n, "clopper-pearson", confidence)
 
 

@@ -6,8 +6,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, optimize, special
 
 from marrow.statistics.auc import auc_metric
 from marrow.statistics.bootstrap import Floats, patient_bootstrap
@@ -107,11 +107,11 @@ def fit_logistic(
     def loss(unknown: Floats) -> tuple[float, Floats]:
         slope, intercept = unknown[:-1], unknown[-1]
         margin = sign * (rows @ slope + intercept)
-        pull = -share * sign * special.expit(-margin)  # derivative by each row's score
-        value = -share @ special.log_expit(margin) + penalty * slope @ slope / 2
+        pull = -share * sign * scipy.special.expit(-margin)  # derivative by each row's score
+        value = -share @ scipy.special.log_expit(margin) + penalty * slope @ slope / 2
         return float(value), np.append(pull @ rows + penalty * slope, pull.sum())
 
-    found = optimize.minimize(
+    found = scipy.optimize.minimize(
         loss,
         np.zeros(rows.shape[1] + 1),
         jac=True,
@@ -172,7 +172,7 @@ def appearance(image: NDArray[np.uint8]) -> Appearance:
     range_of = brightest - image.min(axis=2)
     saturation = np.divide(range_of, brightest, out=np.zeros_like(brightest), where=brightest > 0)
     grey = image @ np.array([0.299, 0.587, 0.114])
-    sharpness = float(ndimage.laplace(grey, mode="mirror").var())
+    sharpness = float(scipy.ndimage.laplace(grey, mode="mirror").var())
     return Appearance(red, green, blue, float(saturation.mean()), sharpness)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
 
 from marrow.statistics.bootstrap import Floats
 from marrow.statistics.inputs import checked_answers, checked_weights
@@ -58,7 +58,7 @@ def fit_temperature(
     logs = np.asarray(log_probabilities, dtype=np.float64)
     if not np.isfinite(logs).all():
         raise ValueError("a logarithm is not finite; log_probabilities() makes them so")
-    _, true = checked_answers(special.softmax(logs, axis=-1), truth)
+    _, true = checked_answers(scipy.special.softmax(logs, axis=-1), truth)
     share = checked_weights(weights, len(true))
     share = share / share.sum()
     of_truth = logs[np.arange(len(true)), true]
@@ -66,13 +66,13 @@ def fit_temperature(
     def loss(log_t: Floats) -> tuple[float, Floats]:
         coldness = float(np.exp(-log_t[0]))  # 1 / T
         scaled = coldness * logs
-        likelihood = coldness * of_truth - special.logsumexp(scaled, axis=1)
-        expected = (special.softmax(scaled, axis=1) * logs).sum(axis=1)
+        likelihood = coldness * of_truth - scipy.special.logsumexp(scaled, axis=1)
+        expected = (scipy.special.softmax(scaled, axis=1) * logs).sum(axis=1)
         slope = -coldness * float(share @ (expected - of_truth))
         return -float(share @ likelihood), np.array([slope])
 
     low, high = np.log(TEMPERATURES)
-    found = optimize.minimize(
+    found = scipy.optimize.minimize(
         loss,
         [0.0],
         jac=True,
@@ -104,5 +104,5 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"the temperature is {temperature}; it must be a number above 0")
-    softened = special.softmax(log_probabilities(probabilities) / temperature, axis=-1)
+    softened = scipy.special.softmax(log_probabilities(probabilities) / temperature, axis=-1)
     return np.asarray(softened, dtype=np.float64)

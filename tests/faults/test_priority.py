@@ -81,7 +81,7 @@ def test_a_person_goes_first_through_the_real_broker_as_well(
     """One worker, a training of many epochs: the answer comes while it is running."""
     monkeypatch.setenv("MARROW_THREADS", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    long = SPEC | {"epochs": 40}
+    long = SPEC | {"epochs": 16}
     ward = make_ward()
     agents.append(ward.study)
     ward.labelled()

@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from marrow.catalogue import jobs, labels, models, regions, smears
 from marrow.catalogue.migrate import HEAD, require_current, script_config
@@ -221,3 +223,25 @@ def test_of_two_draws_at_once_the_first_counts(any_study: Study) -> None:
         assert second.is_alive()  # it waits for the first one's commit
     second.join(20)
     assert drawn == [{"P1"}]
+
+
+def test_a_closed_study_that_nobody_may_write_to_opens_for_reading(
+    make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study()
+    if not study.database.is_sqlite:
+        pytest.skip("a folder is read-only, a server is not")
+    study.close()
+    assert not Path(f"{study.settings.home}/catalogue.sqlite-wal").exists()
+    before = sorted(one.name for one in study.settings.home.iterdir())
+
+    def readable(_path: object, mode: int) -> bool:
+        return mode != os.W_OK  # root may write everywhere: as another user is told
+
+    monkeypatch.setattr(os, "access", readable)
+    sealed = Study.open(study.settings)
+    assert sealed.scheme == study.scheme
+    with pytest.raises(OperationalError, match="readonly"), sealed.database.write() as connection:
+        connection.execute(text("DELETE FROM study"))
+    assert sorted(one.name for one in study.settings.home.iterdir()) == before
+    sealed.close()

@@ -62,7 +62,7 @@ def test_twenty_smears_are_answered_and_a_second_job_outlives_the_viewer(
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
     assert page.list.model.rowCount() == 20
     page.list.table.selectAll()
-    page.queue_selected.click()
+    page.queue_selected.trigger()
     qtbot.waitUntil(lambda: results.model.rowCount() == 20, timeout=WAIT_MS)
     assert all(line.error is None for line in results.model.lines())
     results.table.opened.emit(0)
@@ -72,7 +72,7 @@ def test_twenty_smears_are_answered_and_a_second_job_outlives_the_viewer(
 
     desktop.cases.controller.add_smears([second])
     qtbot.waitUntil(lambda: page.list.model.rowCount() == 40, timeout=WAIT_MS)
-    page.queue_all.click()
+    page.queue_all.trigger()
     qtbot.waitUntil(lambda: desktop.session.result_job == 3, timeout=WAIT_MS)
     viewer.close()
     qtbot.wait(50)
