@@ -95,6 +95,7 @@ class CasesController:
         self._shown_progress: tuple[int, int] = (0, 0)
         session.events.desk.connect(self._on_desk)
         session.events.reader.connect(self._on_reader)
+        session.events.unfinished.connect(self._on_unfinished)
         labels.given.connect(self._on_given)
         labels.sent.connect(self._on_sent)
 
@@ -215,6 +216,11 @@ class CasesController:
         if desk is not None and self._choices:
             self._offer(desk)
             self._set_filter()
+            self.reload()
+
+    def _on_unfinished(self, now: tuple[int, ...], before: tuple[int, ...]) -> None:
+        """What the model calls the smears of a job that has ended is in the list."""
+        if set(before) - set(now) and not self._session.is_labelling:
             self.reload()
 
     def _offer(self, desk: Desk) -> None:

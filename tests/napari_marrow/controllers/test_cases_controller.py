@@ -275,3 +275,18 @@ def test_a_long_list_is_read_page_by_page(
     view.append_lines.assert_not_called()
     controller.reload()  # after a change: as many as were read before
     assert len(cells(view)) == 10
+
+
+def test_the_list_is_read_anew_when_a_job_has_ended(
+    controller: CasesController, view: Any, session: Session
+) -> None:
+    session.unfinished = (1, 2)
+    view.set_lines.reset_mock()
+    session.unfinished = (1, 2, 3)
+    view.set_lines.assert_not_called()
+    session.unfinished = (1, 3)
+    view.set_lines.assert_called_once()
+    session.is_labelling = True
+    session.unfinished = ()
+    view.set_lines.assert_called_once()
+    assert not controller.shown.text

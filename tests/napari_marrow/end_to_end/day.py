@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from marrow.catalogue import jobs, labels
+from marrow.catalogue import jobs, labels, models
 from marrow.client import Client
+from marrow.records import Job
 from marrow.settings import Settings
 from marrow.study import Study
 from napari_marrow.desks import sample
@@ -82,6 +83,7 @@ def test_a_day(home: Path, person: Any, tmp_path: Path) -> None:
     label_with_each_layer_kind(home, person)
     restart(home, person, tmp_path)
     queue_and_correct(home, person)
+    retrain_and_promote(home, person)
     person.stop()
     assert "Traceback" not in (tmp_path / "program.log").read_text(encoding="utf-8")
 
@@ -127,14 +129,14 @@ def restart(home: Path, person: Any, tmp_path: Path) -> None:
 
 
 def queue_and_correct(home: Path, person: Any) -> None:
-    person.click_on("Queue")
-    person.key("Down", "Down", "Return")  # the menu: all that are listed
+    person.click_in_menu("Queue", "Queue all", "napari")
     person.bring("Marrow workbench")
     person.open_tab("Results")
     person.wait(lambda: len(answered(person)) > 0, "no row arrived")
     person.shoot("4-rows-arrive")
     person.wait(lambda: predicted(home) == 48, "not every smear was answered")
-    flagged = next((row for row in answered(person) if row["cells"][-3]), answered(person)[0])
+    person.wait(lambda: len(flagged_rows(person)) > 0, "no row has a flag")
+    flagged = flagged_rows(person)[0]
     person.click(flagged["box"])
     person.key("Return")
     name = flagged["cells"][0]
@@ -142,10 +144,45 @@ def queue_and_correct(home: Path, person: Any) -> None:
     person.shoot("5-opened")
     before = own_labels(home, seen=True)
     person.bring("Marrow workbench")
-    person.click(flagged["box"])
     person.key("3")
     person.wait(lambda: own_labels(home, seen=True) == before + 1, "the correction is not stored")
+    assert label_of(home, name) == "AML"
     person.shoot("6-corrected")
+
+
+def retrain_and_promote(home: Path, person: Any) -> None:
+    person.bring("Marrow workbench")
+    person.open_tab("Retrain")
+    person.write(person.tip("Columns of the grid"), "5, 10, 20")
+    person.write(person.tip("A torchvision network"), "resnet18")
+    person.choose(person.tip("Copies for training"), "none")
+    person.choose(person.tip("none: random numbers"), "none")
+    person.shoot("7-sweep-asked")
+    first, before = champion(home), newest_sweep(home).id
+    person.click_on("Start")
+    person.wait(lambda: newest_sweep(home).id > before, "no sweep was queued")
+    person.wait(lambda: 0 < epochs_told(home, before + 1), "no epoch is told")
+    person.shoot("8-curves-move")
+    person.wait(lambda: newest_sweep(home).state == "done", "the sweep did not end")
+    person.open_tab("Compare")
+    person.wait(lambda: person.find("Button", "Promote m") is not None, "no challenger")
+    person.shoot("9-compared")
+    person.write(person.tip("reason, stored"), "better on our smears")
+    person.click_on("Promote m")
+    person.wait(
+        lambda: champion(home) != first or person.find("Button", "Promote against") is not None,
+        "neither promoted nor refused",
+    )
+    if champion(home) == first:
+        person.shoot("10-objection")
+        person.click_on("Promote against")
+    person.wait(lambda: champion(home) != first, "the challenger was not promoted")
+    person.shoot("11-promoted")
+    person.wait(lambda: person.find("Button", "Roll back") is not None, "no way back")
+    person.write(person.tip("reason, stored"), "it was a test")
+    person.click_on("Roll back")
+    person.wait(lambda: champion(home) == first, "the first champion did not return")
+    person.shoot("12-rolled-back")
 
 
 def choose_layer(person: Any, name: str) -> None:
@@ -174,6 +211,10 @@ def answered(person: Any) -> list[dict[str, Any]]:
     return [row for row in rows if row["cells"][0].startswith("S0")]
 
 
+def flagged_rows(person: Any) -> list[dict[str, Any]]:
+    return [row for row in answered(person) if row["cells"][-3]]
+
+
 def shows(person: Any, words: str) -> bool:
     widgets = person.state().get("widgets", [])
     return any(words in str(one.get("text", "")) for one in widgets)
@@ -189,9 +230,33 @@ def own_labels(home: Path, seen: bool | None = None) -> int:
     return len(standing) - 24
 
 
+def label_of(home: Path, name: str) -> str | None:
+    """What counts as the reader's answer for S000148."""
+    with opened(home) as study, study.database.read() as connection:
+        given = labels.history(connection, int(name[1:]))
+    return next((one.answer for one in given if one.superseded_at is None), None)
+
+
 def predicted(home: Path) -> int:
     with opened(home) as study, study.database.read() as connection:
         return sum(job.done for job in study_jobs(connection))
+
+
+def newest_sweep(home: Path) -> Job:
+    with opened(home) as study, study.database.read() as connection:
+        return next(job for job in jobs.newest(connection, 50) if job.kind == "sweep")
+
+
+def epochs_told(home: Path, job_id: int) -> int:
+    with opened(home) as study, study.database.read() as connection:
+        return sum(one.kind == "epoch" for one in jobs.events(connection, job_id, 0))
+
+
+def champion(home: Path) -> int:
+    with opened(home) as study, study.database.read() as connection:
+        found = models.champion(connection)
+        assert found is not None
+        return found.id
 
 
 def study_jobs(connection: Any) -> list[Any]:

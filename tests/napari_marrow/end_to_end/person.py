@@ -85,11 +85,11 @@ class Person:
             assert self._program is None or self._program.poll() is None, "the program has ended"
             time.sleep(LOOK_S)  # the X server has no event to wait for
 
-    def find(self, kind: str = "", text: str = "", name: str = "") -> dict[str, Any] | None:
-        """The first widget on the screen of this class, whose text begins so."""
+    def find(self, kind: str, text: str, window: str = "") -> dict[str, Any] | None:
+        """A widget on the screen of this class, whose text and whose window's title begin so."""
         for one in self.state().get("widgets", []):
-            is_it = (not kind or kind in one["kind"]) and (not name or one["name"] == name)
-            if is_it and (not text or one.get("text", "").startswith(text)):
+            is_it = kind in one["kind"] and one["window"].startswith(window)
+            if is_it and one.get("text", "").startswith(text):
                 found: dict[str, Any] = one
                 return found
         return None
@@ -110,12 +110,21 @@ class Person:
                 return found
         return []
 
-    def click_on(self, text: str, kind: str = "Button") -> None:
+    def click_on(self, text: str, window: str = "") -> None:
         """Click a button with this text."""
-        self.wait(lambda: self._is_ready(kind, text), f"no button {text!r} on the screen")
-        found = self.find(kind, text)
+        self.wait(lambda: self._is_ready(text, window), f"no button {text!r} on the screen")
+        found = self.find("Button", text, window)
         assert found is not None
         self.click(found["box"])
+
+    def click_in_menu(self, button: str, action: str, window: str) -> None:
+        """Open the menu of a button and click an action of it, whose text begins so."""
+        self.bring(window)
+        self.click_on(button, window=window)
+        self.wait(lambda: self._action(action) is not None, f"no menu with {action!r}")
+        box = self._action(action)
+        assert box is not None
+        self.click(box)
 
     def open_tab(self, text: str) -> None:
         """Click a tab."""
@@ -123,6 +132,20 @@ class Person:
         box = self._tab(text)
         assert box is not None
         self.click(box)
+
+    def write(self, box: list[int] | None, text: str) -> None:
+        """Write a text into a field, in place of what is there."""
+        assert box is not None, f"no field for {text!r} on the screen"
+        self.click(box)
+        self.key("ctrl+a")
+        self.type(text)
+
+    def choose(self, box: list[int] | None, text: str) -> None:
+        """Choose from a list that opens at a click, by the first letters."""
+        assert box is not None, f"no list with {text!r} on the screen"
+        self.click(box)
+        self.type(text)
+        self.key("Return")
 
     def click(self, box: list[int], times: int = 1) -> None:
         """Click the middle of a box (x, y, width, height) of the screen."""
@@ -157,9 +180,17 @@ class Person:
         ImageGrab.grab(xdisplay=os.environ["DISPLAY"]).save(path)
         return path
 
-    def _is_ready(self, kind: str, text: str) -> bool:
-        found = self.find(kind, text)
+    def _is_ready(self, text: str, window: str) -> bool:
+        found = self.find("Button", text, window)
         return found is not None and bool(found["enabled"])
+
+    def _action(self, text: str) -> list[int] | None:
+        for one in self.state().get("widgets", []):
+            for title, box in one.get("actions", {}).items():
+                if title.startswith(text):
+                    found: list[int] = box
+                    return found
+        return None
 
     def _tab(self, text: str) -> list[int] | None:
         for one in self.state().get("widgets", []):

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMenu,
     QProgressBar,
     QTabBar,
     QWidget,
@@ -65,11 +66,16 @@ def _said(widget: QWidget) -> dict[str, Any]:
     }
     if isinstance(widget, QAbstractButton | QLabel | QLineEdit | QProgressBar):
         said["text"] = widget.text()
+    if isinstance(widget, QLineEdit):
+        said["tip"] = said["tip"] or widget.placeholderText()
     if isinstance(widget, QComboBox):
         said["text"] = widget.currentText()
     if isinstance(widget, QTabBar):
         rects = [(widget.tabText(at), widget.tabRect(at)) for at in range(widget.count())]
         said["tabs"] = {text: _global(widget, rect) for text, rect in rects}
+    if isinstance(widget, QMenu):
+        rects = [(one.text(), widget.actionGeometry(one)) for one in widget.actions()]
+        said["actions"] = {text: _global(widget, rect) for text, rect in rects}
     is_table = isinstance(widget, QAbstractItemView) and not isinstance(widget, QHeaderView)
     if is_table and widget.model() is not None:
         said["rows"] = _rows(widget)
