@@ -129,6 +129,7 @@ def restart(home: Path, person: Any, tmp_path: Path) -> None:
 
 
 def queue_and_correct(home: Path, person: Any) -> None:
+    person.wait(lambda: shows(person, "/48"), "the dock counts nothing")
     person.click_in_menu("Queue", "Queue all", "napari")
     person.bring("Marrow workbench")
     person.open_tab("Results")
@@ -161,7 +162,7 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     first, before = champion(home), newest_sweep(home).id
     person.click_on("Start")
     person.wait(lambda: newest_sweep(home).id > before, "no sweep was queued")
-    person.wait(lambda: 0 < epochs_told(home, before + 1), "no epoch is told")
+    person.wait(lambda: epochs_told(home, before + 1) > 0, "no epoch is told")
     person.shoot("8-curves-move")
     person.wait(lambda: newest_sweep(home).state == "done", "the sweep did not end")
     person.open_tab("Compare")

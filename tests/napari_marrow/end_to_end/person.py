@@ -119,9 +119,11 @@ class Person:
 
     def click_in_menu(self, button: str, action: str, window: str) -> None:
         """Open the menu of a button and click an action of it, whose text begins so."""
-        self.bring(window)
-        self.click_on(button, window=window)
-        self.wait(lambda: self._action(action) is not None, f"no menu with {action!r}")
+
+        def is_open() -> bool:
+            return self._action(action) is not None
+
+        self.again_until(lambda: self._open_menu(button, window), is_open, f"no menu {action!r}")
         box = self._action(action)
         assert box is not None
         self.click(box)
@@ -160,8 +162,14 @@ class Person:
     def press_until(self, key: str, condition: Callable[[], bool], complaint: str) -> None:
         """Press a key, and again after a while: one that comes while a smear is on its way
         labels nothing, and a person sees that."""
+        self.again_until(lambda: self.key(key), condition, complaint)
+
+    def again_until(
+        self, act: Callable[[], None], condition: Callable[[], bool], complaint: str
+    ) -> None:
+        """Act, and again after a while if nothing came of it."""
         for _press in range(PRESSES):
-            self.key(key)
+            act()
             until = time.monotonic() + PATIENCE_S / PRESSES
             while time.monotonic() < until:
                 if condition():
@@ -183,6 +191,10 @@ class Person:
     def _is_ready(self, text: str, window: str) -> bool:
         found = self.find("Button", text, window)
         return found is not None and bool(found["enabled"])
+
+    def _open_menu(self, button: str, window: str) -> None:
+        self.bring(window)
+        self.click_on(button, window=window)
 
     def _action(self, text: str) -> list[int] | None:
         for one in self.state().get("widgets", []):
