@@ -15,7 +15,7 @@ pytest.importorskip("qtpy")
 from qtpy.QtCore import Qt
 from sqlalchemy.exc import OperationalError
 
-from marrow.catalogue import flags, labels
+from marrow.catalogue import flags, jobs, labels
 from marrow.catalogue.database import Database
 from marrow.importing import import_smears
 from marrow.study import Study
@@ -31,6 +31,7 @@ UNREADABLE = 8
 ANSWERS = {"1": "AA", "2": "MDS", "3": "AML", "0": "unsure"}
 DEEP = "很长的文件夹" * 12
 """72 Chinese characters, 216 bytes: as long as a folder's name may be on Linux."""
+LONG = "smears" * 40
 
 
 class Sitting:
@@ -80,10 +81,12 @@ class Sitting:
 
 @pytest.fixture
 def field_files(study: Study, tmp_path: Path, draw: Callable[..., Path]) -> list[Path]:
-    """24 images in a study, one of them damaged since; deep in folders with Chinese names."""
+    """24 images in a study, one of them damaged since; 2,000 characters deep in folders, some
+    with Chinese names (Linux takes paths of 4,096 bytes)."""
     folder = tmp_path / "病例"
-    for _ in range(5):
-        folder /= DEEP
+    for name in [DEEP] * 5 + [LONG] * 7:
+        folder /= name
+    assert len(str(folder)) > 2_000
     folder.mkdir(parents=True)
     files = [draw(folder / f"玻片_{number:02d}.png", number) for number in range(SMEARS)]
     import_smears(study, [folder])
@@ -245,4 +248,41 @@ def test_without_a_canvas_to_watch_the_buttons_label(
     reader = sitting.desktop.session.reader
     sitting.until(lambda: stored(study, reader) == {1: "AML", 2: "AA"})
     assert canvas_widget(object()) is None
+    sitting.end()
+
+
+def test_a_study_without_smears_and_with_one(
+    sit_down: Callable[[], Sitting], study: Study, draw: Callable[..., Path], tmp_path: Path
+) -> None:
+    sitting = sit_down()
+    desktop, page = sitting.desktop, sitting.page
+    desktop.workbench.open()
+    for panel in (
+        desktop.results,
+        desktop.reading,
+        desktop.retrain,
+        desktop.compare,
+        desktop.sheet,
+    ):
+        desktop.workbench.bring(panel)
+        sitting.qtbot.wait(100)
+    page.label_mode.click()
+    sitting.key("1")
+    page.queue_all.trigger()
+    assert not desktop.session.is_labelling
+    assert not page.label_mode.isChecked()
+    with study.database.read() as connection:
+        assert jobs.newest(connection) == []
+
+    desktop.cases.controller.add_smears([draw(tmp_path / "only.png", 1)])
+    sitting.until(lambda: page.list.model.rowCount() == 1)
+    sitting.begin()
+    sitting.key("2")
+    reader = desktop.session.reader
+    sitting.until(lambda: stored(study, reader) == {1: "MDS"})
+    assert sitting.shown == 1  # there is no other
+    sitting.key("3")
+    sitting.until(lambda: stored(study, reader) == {1: "AML"})
+    sitting.key("z", Qt.KeyboardModifier.ControlModifier)
+    sitting.until(lambda: stored(study, reader) == {1: "MDS"})
     sitting.end()

@@ -1,4 +1,4 @@
-"""A pathologist's day with real keys and clicks: label, undo, restart, queue, correct.
+"""A pathologist's day with real keys and clicks: label, undo, restart, queue, correct, retrain.
 
 Run by hand, `pytest tests/napari_marrow/end_to_end/day.py`, under xvfb-run: not part of the suite.
 
@@ -97,8 +97,8 @@ def label_with_each_layer_kind(home: Path, person: Any) -> None:
     select: list[Callable[[], None]] = [
         lambda: choose_layer(person, "Smear"),
         lambda: choose_layer(person, "Regions"),
-        lambda: person.click(person.tip("Create a new points layer")),
-        lambda: person.click(person.tip("Create a new labels layer")),
+        lambda: person.click_tip("Create a new points layer"),
+        lambda: person.click_tip("Create a new labels layer"),
     ]
     given = 0
     for number, choose in enumerate(select):
@@ -154,21 +154,21 @@ def queue_and_correct(home: Path, person: Any) -> None:
 def retrain_and_promote(home: Path, person: Any) -> None:
     person.bring("Marrow workbench")
     person.open_tab("Retrain")
-    person.write(person.tip("Columns of the grid"), "5, 10, 20")
-    person.write(person.tip("A torchvision network"), "resnet18")
-    person.choose(person.tip("Copies for training"), "none")
-    person.choose(person.tip("none: random numbers"), "none")
+    person.write("Columns of the grid", "5, 10, 20")
+    person.write("A torchvision network", "resnet18")
+    person.choose("Copies for training", "none")
+    person.choose("none: random numbers", "none")
     person.shoot("7-sweep-asked")
     first, before = champion(home), newest_sweep(home).id
     person.click_on("Start")
     person.wait(lambda: newest_sweep(home).id > before, "no sweep was queued")
-    person.wait(lambda: epochs_told(home, before + 1) > 0, "no epoch is told")
+    person.wait(lambda: epochs_told(home, newest_sweep(home).id) > 0, "no epoch is told")
     person.shoot("8-curves-move")
     person.wait(lambda: newest_sweep(home).state == "done", "the sweep did not end")
     person.open_tab("Compare")
     person.wait(lambda: person.find("Button", "Promote m") is not None, "no challenger")
     person.shoot("9-compared")
-    person.write(person.tip("reason, stored"), "better on our smears")
+    person.write("reason, stored", "better on our smears")
     person.click_on("Promote m")
     person.wait(
         lambda: champion(home) != first or person.find("Button", "Promote against") is not None,
@@ -180,7 +180,7 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     person.wait(lambda: champion(home) != first, "the challenger was not promoted")
     person.shoot("11-promoted")
     person.wait(lambda: person.find("Button", "Roll back") is not None, "no way back")
-    person.write(person.tip("reason, stored"), "it was a test")
+    person.write("reason, stored", "it was a test")
     person.click_on("Roll back")
     person.wait(lambda: champion(home) == first, "the first champion did not return")
     person.shoot("12-rolled-back")

@@ -51,7 +51,7 @@ class Person:
         """Close napari's window as a person does, and wait for the end of the program."""
         assert self._program is not None
         window = _do("xdotool", "search", "--name", "^napari").split()[-1]
-        _do("xdotool", "windowclose", window)
+        _do("xdotool", "windowquit", window)
         self._program.wait(PATIENCE_S)
         self._program = None
 
@@ -94,8 +94,14 @@ class Person:
                 return found
         return None
 
-    def tip(self, text: str) -> list[int] | None:
-        """Where the widget is whose tooltip begins so."""
+    def click_tip(self, tip: str) -> None:
+        """Click the widget whose tooltip, or hint in an empty field, begins so."""
+        self.wait(lambda: self._tip(tip) is not None, f"nothing with the tip {tip!r}")
+        box = self._tip(tip)
+        assert box is not None
+        self.click(box)
+
+    def _tip(self, text: str) -> list[int] | None:
         for one in self.state().get("widgets", []):
             if one["tip"].startswith(text):
                 box: list[int] = one["box"]
@@ -135,17 +141,15 @@ class Person:
         assert box is not None
         self.click(box)
 
-    def write(self, box: list[int] | None, text: str) -> None:
-        """Write a text into a field, in place of what is there."""
-        assert box is not None, f"no field for {text!r} on the screen"
-        self.click(box)
+    def write(self, tip: str, text: str) -> None:
+        """Write a text into the field with this tip, in place of what is there."""
+        self.click_tip(tip)
         self.key("ctrl+a")
         self.type(text)
 
-    def choose(self, box: list[int] | None, text: str) -> None:
-        """Choose from a list that opens at a click, by the first letters."""
-        assert box is not None, f"no list with {text!r} on the screen"
-        self.click(box)
+    def choose(self, tip: str, text: str) -> None:
+        """Choose from the list with this tip, by the first letters."""
+        self.click_tip(tip)
         self.type(text)
         self.key("Return")
 
