@@ -50,8 +50,8 @@ class Person:
     def stop(self) -> None:
         """Close napari's window as a person does, and wait for the end of the program."""
         assert self._program is not None
-        window = _do("xdotool", "search", "--name", "^napari").split()[-1]
-        _do("xdotool", "windowquit", window)
+        self.bring("napari")
+        self.key("alt+F4")
         self._program.wait(PATIENCE_S)
         self._program = None
 
