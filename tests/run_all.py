@@ -2,8 +2,8 @@
 
 A crash of the graphics driver ends the process that has it, so every file of viewer tests gets
 a process of its own, under a virtual display where there is no real one. Without any display
-they are left out with a line that says so, or fail where MARROW_TEST_VIEWER=required. They run
-with PyQt6; with PySide6 those that start no real worker run once more.
+they are left out with a line that says so, or fail where MARROW_TEST_VIEWER=required. Those that
+start no real worker run with both Qt bindings; the slow ones follow by themselves, with PyQt6.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from typing import Any
 TESTS = Path(__file__).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 SCREEN = "-screen 0 1600x1000x24"
-BINDINGS = {"pyqt6": "viewer", "pyside6": "viewer and not slow"}
-"""Of each Qt binding the tests that it runs."""
 NO_TESTS = 5
 """pytest's exit code when nothing was collected."""
 
@@ -30,8 +28,11 @@ def main() -> int:
     display = _display()
     with ThreadPoolExecutor(1) as beside:
         # Tests without a display mostly wait: a window beside them keeps two cores busy.
-        windows = beside.submit(_viewer_parts, display)
+        windows = beside.submit(_viewer_parts, display, "not slow", ("pyqt6", "pyside6"))
         failed = _headless_part() + windows.result()
+    failed += _viewer_parts(display, "slow", ("pyqt6",))
+    if display is None:
+        print("viewer tests left out: there is no display and no xvfb-run (apt install xvfb)")
     is_short = display is None and os.environ.get("MARROW_TEST_VIEWER") == "required"
     print(f"\nfailed: {', '.join(failed)}" if failed else "\nall parts passed")
     return 1 if failed or is_short else 0
@@ -44,15 +45,12 @@ def _headless_part() -> list[str]:
     return [] if done.returncode == 0 else ["tests without a display"]
 
 
-def _viewer_parts(display: list[str] | None) -> list[str]:
+def _viewer_parts(display: list[str] | None, speed: str, bindings: tuple[str, ...]) -> list[str]:
     """Run each file of viewer tests with each binding; what each says is told when it has ended."""
-    if display is None:
-        print("viewer tests left out: there is no display and no xvfb-run (apt install xvfb)")
-        return []
     failed = []
-    for path, (binding, chosen) in product(_viewer_files(), BINDINGS.items()):
-        name = f"{path.name} with {binding}"
-        command = [*display, *PYTEST, "-m", chosen, str(path)]
+    for path, binding in product([] if display is None else _viewer_files(speed), bindings):
+        name = f"{path.name}, {speed}, with {binding}"
+        command = [*(display or []), *PYTEST, "-m", f"viewer and {speed}", str(path)]
         done = _run(command, binding, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(f"\n{name}, in a process of its own\n{done.stdout}", flush=True)
         if done.returncode not in {0, NO_TESTS}:
@@ -68,9 +66,11 @@ def _display() -> list[str] | None:
     return None if xvfb is None else [xvfb, "-a", "-s", SCREEN]
 
 
-def _viewer_files() -> list[Path]:
-    files = sorted(TESTS.glob("napari_marrow/**/test_*.py"))
-    return [path for path in files if "mark.viewer" in path.read_text(encoding="utf-8")]
+def _viewer_files(speed: str) -> list[Path]:
+    """The files of viewer tests; for `slow` only those that have some."""
+    marks = {"mark.viewer", f"mark.{speed}"} if speed == "slow" else {"mark.viewer"}
+    texts = {path: path.read_text("utf-8") for path in TESTS.glob("napari_marrow/**/test_*.py")}
+    return sorted(path for path, text in texts.items() if all(mark in text for mark in marks))
 
 
 def _run(

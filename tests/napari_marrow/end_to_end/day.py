@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,24 +93,21 @@ def label_with_each_layer_kind(home: Path, person: Any) -> None:
     person.click_on("Label mode")
     person.key("u")
     person.wait(lambda: "LABEL MODE" in overlay(person), "no label mode")
-    select: list[Callable[[], None]] = [
-        lambda: choose_layer(person, "Smear"),
-        lambda: choose_layer(person, "Regions"),
-        lambda: person.click_tip("Create a new points layer"),
-        lambda: person.click_tip("Create a new labels layer"),
-    ]
+    person.click_tip("Create a new points layer")
+    person.click_tip("Create a new labels layer")
+    kinds = ["Smear", "Regions", layer_like(person, "Points"), layer_like(person, "Labels")]
     given = 0
-    for number, choose in enumerate(select):
-        choose()
-        for _smear in range(LABELLED_BY_KEYS // len(select)):
+    for number, kind in enumerate(kinds):
+        for _smear in range(LABELLED_BY_KEYS // len(kinds)):
             if "not labelled by you" not in overlay(person):
                 person.key("u")  # the next smear has a label from the table
                 person.wait(lambda: "not labelled by you" in overlay(person), "U did not go on")
+            choose_layer(person, kind)
             given += 1
             person.press_until(
                 str(given % 3 + 1), lambda count=given: own_labels(home) == count, "not stored"
             )
-        person.shoot(f"1-labelled-{number}-{person.state()['viewer']['active']}")
+        person.shoot(f"1-labelled-{number}-{kind}")
     person.key("ctrl+z")
     person.wait(lambda: own_labels(home) == given - 1, "the label was not taken back")
     person.key("ctrl+z")
@@ -186,6 +182,14 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     person.shoot("12-rolled-back")
 
 
+def layer_like(person: Any, kind: str) -> str:
+    def names() -> list[str]:
+        return [name for name in person.state()["viewer"]["layers"] if name.endswith(kind)]
+
+    person.wait(lambda: names() != [], f"no layer of {kind}")
+    return names()[0]
+
+
 def choose_layer(person: Any, name: str) -> None:
     def boxes() -> list[list[int]]:
         rows = person.rows("QtLayerList", "napari")
@@ -198,13 +202,6 @@ def choose_layer(person: Any, name: str) -> None:
 
 def overlay(person: Any) -> str:
     return str(person.state().get("viewer", {}).get("text", "")).replace("\xa0", " ")
-
-
-def shown_smear(person: Any) -> str:
-    """S000148 where both the label words and the smear's own say so: a key pressed while the
-    next smear is on its way labels nothing."""
-    found = re.findall(r"\bS\d{6}\b", overlay(person))
-    return str(found[0]) if len(found) == 2 and found[0] == found[1] else ""
 
 
 def answered(person: Any) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import ImageGrab
 SPIED = Path(__file__).with_name("spied.py")
 PATIENCE_S = 120.0
 LOOK_S = 0.1
+ASKED_AFTER_S = 3.0
 PRESSES = 20
 
 
@@ -52,6 +54,10 @@ class Person:
         assert self._program is not None
         self.bring("napari")
         self.key("alt+F4")
+        with suppress(subprocess.TimeoutExpired):
+            self._program.wait(ASKED_AFTER_S)
+        if self._program.poll() is None and self.find("Button", "Close", "Close Window?"):
+            self.click_on("Close", "Close Window?")  # napari asks while it has layers
         self._program.wait(PATIENCE_S)
         self._program = None
 
