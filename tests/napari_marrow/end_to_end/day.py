@@ -93,9 +93,7 @@ def label_with_each_layer_kind(home: Path, person: Any) -> None:
     person.click_on("Label mode")
     person.key("u")
     person.wait(lambda: "LABEL MODE" in overlay(person), "no label mode")
-    person.click_tip("Create a new points layer")
-    person.click_tip("Create a new labels layer")
-    kinds = ["Smear", "Regions", layer_like(person, "Points"), layer_like(person, "Labels")]
+    kinds = ["Smear", "Regions", new_layer(person, "Points"), new_layer(person, "Labels")]
     given = 0
     for number, kind in enumerate(kinds):
         for _smear in range(LABELLED_BY_KEYS // len(kinds)):
@@ -182,11 +180,17 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     person.shoot("12-rolled-back")
 
 
-def layer_like(person: Any, kind: str) -> str:
+def new_layer(person: Any, kind: str) -> str:
+    """Name of a layer of points or labels, made with napari's own button."""
+
     def names() -> list[str]:
         return [name for name in person.state()["viewer"]["layers"] if name.endswith(kind)]
 
-    person.wait(lambda: names() != [], f"no layer of {kind}")
+    person.again_until(
+        lambda: person.click_tip(f"Create a new {kind.lower()} layer"),
+        lambda: names() != [],
+        f"no layer of {kind}",
+    )
     return names()[0]
 
 
