@@ -99,7 +99,8 @@ class SmearCanvas:
         self._keep_order()
         self._close_behind(earlier)
         self._show_scale_bar(is_shown=smear.pixel_size_um is not None)
-        self._viewer.reset_view()
+        # To the smear: a person's own layer may reach far beyond it.
+        self._viewer.reset_view(layers=[self._smear])
         size_px = (smear.height_px, smear.width_px)
         self.overview_changed.emit(Overview(picture.pixels.overview, size_px, placement))
 

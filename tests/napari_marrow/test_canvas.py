@@ -93,6 +93,19 @@ def test_layers_persist_while_smears_change(viewer: ViewerModel, make_picture: M
     assert {str(one.units[0]) for one in viewer.layers} == {"pixel"}
 
 
+def test_the_view_is_of_the_smear_whatever_a_person_has_added(
+    viewer: ViewerModel, make_picture: MakePicture
+) -> None:
+    canvas = SmearCanvas(viewer)
+    canvas.show(make_picture(1, (40, 60), 0.2))
+    zoom, centre = viewer.camera.zoom, viewer.camera.center
+    own = viewer.layers[SMEAR_LAYER]
+    viewer.add_labels(np.zeros((400, 600), int), scale=(1.0, 1.0), units=own.units)
+    canvas.show(make_picture(2, (40, 60), 0.2))
+    assert viewer.camera.zoom == pytest.approx(zoom)
+    assert viewer.camera.center == pytest.approx(centre)
+
+
 def test_the_heatmap_is_drawn_between_smear_and_regions_over_the_whole_smear(
     viewer: ViewerModel, make_picture: MakePicture, pretend_answer: Callable[..., object]
 ) -> None:
