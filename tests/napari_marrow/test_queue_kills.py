@@ -91,8 +91,7 @@ def test_a_killed_process_is_said_within_ten_seconds_and_the_job_ends_without_a_
 
     seconds = {}
     qtbot.waitUntil(lambda: share() > 0, timeout=WAIT_MS)
-    # "died" with a part of the job in hand, "has ended" between two parts.
-    seconds["worker"] = kill(pid_of_worker(), " A worker ")
+    seconds["worker"] = kill(pid_of_worker(), "A worker died; what it had in hand is done again.")
     seconds["broker"] = kill(pid_in("broker.json"), "The broker ")
     seconds["agent"] = kill(pid_in("agent.json"), "No agent runs: it is being started.")
     qtbot.waitUntil(
