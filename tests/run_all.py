@@ -68,7 +68,7 @@ def _display() -> list[str] | None:
 
 def _viewer_files(speed: str) -> list[Path]:
     """The files of viewer tests; for `slow` only those that have some."""
-    marks = {"mark.viewer", f"mark.{speed}"} if speed == "slow" else {"mark.viewer"}
+    marks = {"mark.viewer", "mark.slow"} if speed == "slow" else {"mark.viewer"}
     texts = {path: path.read_text("utf-8") for path in TESTS.glob("napari_marrow/**/test_*.py")}
     return sorted(path for path, text in texts.items() if all(mark in text for mark in marks))
 

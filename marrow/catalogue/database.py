@@ -17,7 +17,8 @@ from marrow.errors import BadSettings
 BUSY_TIMEOUT_S = 30
 IN_LIMIT = 10_000
 """Values of one IN list; SQLite takes 32,766 bound values in a statement."""
-_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536")
+_LOGGED = "journal_mode=WAL"
+_PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536")
 """Of SQLite. 64 MB of cache hold the indexes that the pages of a million results are read from."""
 _NO_DEAD_HOST_HOLDS_A_LOCK = (
     "-c idle_in_transaction_session_timeout=60s "
@@ -122,7 +123,7 @@ def _sqlite_engine(url: Any) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's
-        for pragma in _PRAGMAS[1:] if is_sealed else _PRAGMAS:
+        for pragma in _PRAGMAS if is_sealed else (_LOGGED, *_PRAGMAS):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

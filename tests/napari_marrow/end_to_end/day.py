@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -265,17 +266,9 @@ def study_jobs(connection: Any) -> list[Any]:
     return [job for job in jobs.newest(connection, 50) if job.kind == "classify"]
 
 
-class opened:  # noqa: N801 -- reads as a verb
+def opened(home: Path) -> closing[Study]:
     """The study of a home for a moment."""
-
-    def __init__(self, home: Path) -> None:
-        self._study = Study.open(Settings.read(home))
-
-    def __enter__(self) -> Study:
-        return self._study
-
-    def __exit__(self, *_raised: object) -> None:
-        self._study.close()
+    return closing(Study.open(Settings.read(home)))
 
 
 def marrow(home: Path, *words: str) -> None:

@@ -133,17 +133,17 @@ class Person:
         """Open the menu of a button and click an action of it, whose text begins so."""
 
         def is_open() -> bool:
-            return self._action(action) is not None
+            return self._part("actions", action) is not None
 
         self.again_until(lambda: self._open_menu(button, window), is_open, f"no menu {action!r}")
-        box = self._action(action)
+        box = self._part("actions", action)
         assert box is not None
         self.click(box)
 
     def open_tab(self, text: str) -> None:
         """Click a tab."""
-        self.wait(lambda: self._tab(text) is not None, f"no tab {text!r}")
-        box = self._tab(text)
+        self.wait(lambda: self._part("tabs", text) is not None, f"no tab {text!r}")
+        box = self._part("tabs", text)
         assert box is not None
         self.click(box)
 
@@ -206,17 +206,10 @@ class Person:
         self.bring(window)
         self.click_on(button, window=window)
 
-    def _action(self, text: str) -> list[int] | None:
+    def _part(self, kind: str, text: str) -> list[int] | None:
+        """Where the tab or the action is whose text begins so."""
         for one in self.state().get("widgets", []):
-            for title, box in one.get("actions", {}).items():
-                if title.startswith(text):
-                    found: list[int] = box
-                    return found
-        return None
-
-    def _tab(self, text: str) -> list[int] | None:
-        for one in self.state().get("widgets", []):
-            for title, box in one.get("tabs", {}).items():
+            for title, box in one.get(kind, {}).items():
                 if title.startswith(text):
                     found: list[int] = box
                     return found
