@@ -102,9 +102,9 @@ class Table:
 @pytest.fixture
 def table(make_napari_viewer: Callable[..., Any], desk: Desk, qtbot: Any) -> Iterator[Table]:
     viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1300, 800)
+    with qtbot.waitExposed(viewer.window._qt_window):
+        viewer.window._qt_window.resize(1300, 800)
     made = Table(viewer, desk)
-    qtbot.waitExposed(viewer.window._qt_window)
     yield made
     made.close()
     viewer.close()

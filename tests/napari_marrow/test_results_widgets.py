@@ -74,8 +74,8 @@ def tab(qtbot: Any, pages: LinePages[ResultLine]) -> ResultsTab:
     qtbot.addWidget(made)
     made.set_scheme(AA_MDS_AML, COLUMNS, pages)
     made.resize(1100, 600)
-    made.show()
-    qtbot.waitExposed(made)
+    with qtbot.waitExposed(made):
+        made.show()
     return made
 
 
@@ -443,8 +443,8 @@ def test_a_column_with_a_painter_of_its_own_is_drawn_by_it(qtbot: Any) -> None:
     table.setColumnWidth(0, 100)
     table.setColumnWidth(1, 100)
     table.resize(260, 120)
-    table.show()
-    qtbot.waitExposed(table)
+    with qtbot.waitExposed(table):
+        table.show()
     picture = table.viewport().grab().toImage()
     height = table.verticalHeader().defaultSectionSize()
     assert picture.pixelColor(150, height + height // 2).name() == "#ff0000"

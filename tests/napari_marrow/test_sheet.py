@@ -39,8 +39,8 @@ def tab(qtbot: Any) -> SheetTab:
     qtbot.addWidget(made)
     made.resize(1000, 600)
     made.set_heads(AA_MDS_AML.asked)
-    made.show()
-    qtbot.waitExposed(made)
+    with qtbot.waitExposed(made):
+        made.show()
     return made
 
 

@@ -193,8 +193,8 @@ def test_a_narrow_dock_leaves_out_patient_and_site(cases: CaseList, qtbot: Any) 
         return [not cases.table.isColumnHidden(column) for column in range(6)]
 
     cases.resize(260, 400)
-    cases.show()
-    qtbot.waitExposed(cases)
+    with qtbot.waitExposed(cases):
+        cases.show()
     assert shown() == [True] * 4 + [False] * 2
     assert not cases.table.horizontalScrollBar().isVisible()
     assert cases.is_model_shown()
@@ -225,8 +225,8 @@ def test_long_paths_and_names_in_chinese_fit_and_are_no_html(cases: CaseList, qt
     )
     cases.set_lines([case_line(AA_MDS_AML, SmearRow(smear, {"diagnosis": "AML"}))], 1)
     cases.resize(700, 400)
-    cases.show()
-    qtbot.waitExposed(cases)
+    with qtbot.waitExposed(cases):
+        cases.show()
     hint = cases.model.data(cases.model.index(0, 0), int(Qt.ItemDataRole.ToolTipRole))
     box = QTextDocument()
     box.setHtml(hint)
