@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+from typing import NamedTuple
 
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
@@ -20,6 +21,14 @@ _FREE_S = 1.0
 """Longer than any transaction of the suite."""
 
 
+class _Frozen(NamedTuple):
+    """A worker's piece, and the monotonic seconds before which it stays stopped."""
+
+    job_id: int
+    number: int
+    until: float
+
+
 class Freezer:
     """Stops workers and lets them go on.
 
@@ -32,8 +41,7 @@ class Freezer:
     def __init__(self, study: Study, lease_s: float) -> None:
         self._study = study
         self._lease_s = lease_s
-        self._frozen: dict[Owner, float] = {}
-        """Monotonic seconds before which each stays so."""
+        self._frozen: dict[Owner, _Frozen] = {}
         self.count = 0
         """How many were stopped so far."""
 
@@ -50,7 +58,9 @@ class Freezer:
         owner = self._stop_holder(which)
         if owner is None:
             return False
-        self._frozen[owner] = time.monotonic() + 2 * self._lease_s
+        job_id, number = self._pieces_of(owner)[0]
+        until = time.monotonic() + 2 * self._lease_s
+        self._frozen[owner] = _Frozen(job_id, number, until)
         self.count += 1
         return True
 
@@ -62,12 +72,12 @@ class Freezer:
         return owner is not None
 
     def thaw_due(self) -> None:
-        """Let those go on whose time is over and whose piece was taken from them.
+        """Let those go on whose time is over and whose piece another one has.
 
         While the scheduler itself is dead nobody takes it, and its worker may well finish it.
         """
-        for owner, until in list(self._frozen.items()):
-            if time.monotonic() >= until and not self._holds(owner):
+        for owner, frozen in list(self._frozen.items()):
+            if time.monotonic() >= frozen.until and self._is_taken(owner, frozen):
                 self._thaw(owner)
 
     def thaw_all(self) -> None:
@@ -75,12 +85,21 @@ class Freezer:
         for owner in list(self._frozen):
             self._thaw(owner)
 
+    def _is_taken(self, owner: Owner, frozen: _Frozen) -> bool:
+        """Whether another one has its piece, or nobody is there who would take it."""
+        its_piece = piece.c.job_id == frozen.job_id, piece.c.number == frozen.number
+        with self._study.database.read() as connection:
+            held = connection.execute(select(piece.c.state, piece.c.owner).where(*its_piece)).one()
+        if held.state == "new":
+            return time.monotonic() >= frozen.until + self._lease_s
+        return bool(held.state != "running" or held.owner != owner.id)
+
     def _stop_holder(self, which: int) -> Owner | None:
         owner = self._holder(which)
         if owner is None or not is_running(owner.pid, owner.started):
             return None
         os.kill(owner.pid, signal.SIGSTOP)
-        if self._holds(owner) and _is_writable(self._study):
+        if self._pieces_of(owner) and _is_writable(self._study):
             return owner
         os.kill(owner.pid, signal.SIGCONT)
         return None
@@ -97,10 +116,13 @@ class Freezer:
         awake = [one for one in map(Owner.from_id, owners) if one not in self._frozen]
         return awake[which % len(awake)] if awake else None
 
-    def _holds(self, owner: Owner) -> bool:
-        held = select(piece.c.number).where(piece.c.state == "running", piece.c.owner == owner.id)
+    def _pieces_of(self, owner: Owner) -> list[tuple[int, int]]:
+        """Job and number of each piece that the worker has in hand."""
+        held = select(piece.c.job_id, piece.c.number).where(
+            piece.c.state == "running", piece.c.owner == owner.id
+        )
         with self._study.database.read() as connection:
-            return connection.execute(held.limit(1)).first() is not None
+            return [tuple(row) for row in connection.execute(held)]
 
 
 def live_workers(client: Client) -> list[int]:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 pytest.importorskip("qtpy")
 pytest.importorskip("torch")
 
+from marrow.catalogue.schema import piece
 from marrow.client import Client
 from marrow.statefile import read_state
 from marrow.study import Study
@@ -24,6 +26,7 @@ from napari_marrow._qt.ticker import Ticker
 from napari_marrow.desk import Desk
 from napari_marrow.session import Session
 from worker.agent import stop_agent
+from worker.owner import Owner
 
 pytestmark = [
     pytest.mark.viewer,
@@ -33,6 +36,7 @@ pytestmark = [
 SMEARS = 600
 SHOWN_WITHIN_S = 10.0
 WAIT_MS = 120_000
+LOOK_EVERY_MS = 10
 
 
 @pytest.fixture
@@ -41,9 +45,7 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def panel(
-    qtbot: Any, study: Study, tiny_model: Any, told: list[str]
-) -> Iterator[tuple[QueuePanel, Session]]:
+def panel(qtbot: Any, study: Study, tiny_model: Any, told: list[str]) -> Iterator[QueuePanel]:
     """The Queue tab on a study of its own, with the client that starts the real agent."""
     tiny_model(study)
     background, session = QtBackground(told.append), Session()
@@ -53,29 +55,36 @@ def panel(
     ticker = Ticker([made.tick])
     session.desk = Desk(study, Client(study))
     ticker.start()
-    yield made, session
+    yield made
     ticker.stop()
     background.close()
     stop_agent(study.settings)
 
 
 def test_a_killed_process_is_said_within_ten_seconds_and_the_job_ends_without_a_click(
-    panel: tuple[QueuePanel, Session],
+    panel: QueuePanel,
     qtbot: Any,
     study: Study,
     small_smears: Callable[[Study, Path, int], list[int]],
     tmp_path: Path,
     told: list[str],
 ) -> None:
-    queue, session = panel
-    tab, folder = queue.tab, study.settings.agent_folder
-    queue.controller.submit(small_smears(study, tmp_path / "fields", SMEARS))
+    tab, folder = panel.tab, study.settings.agent_folder
+    panel.controller.submit(small_smears(study, tmp_path / "fields", SMEARS))
 
     def share() -> float:
         return tab.model.line(0).share_done if tab.model.rowCount() else 0.0
 
-    def pid_of_worker() -> int:
-        return session.desk.queue._client.workers()[0].pid  # type: ignore[union-attr]
+    def owner_at_work() -> str | None:
+        held_by = select(piece.c.owner).where(piece.c.state == "running")
+        with study.database.read() as connection:
+            return connection.execute(held_by.limit(1)).scalar()
+
+    def pid_at_work() -> int:
+        """Of a worker that has a part of the job in hand, not of one that only starts."""
+        while (owner := owner_at_work()) is None:
+            qtbot.wait(LOOK_EVERY_MS)
+        return Owner.from_id(owner).pid
 
     def pid_in(name: str) -> int:
         state = read_state(folder / name)
@@ -91,7 +100,7 @@ def test_a_killed_process_is_said_within_ten_seconds_and_the_job_ends_without_a_
 
     seconds = {}
     qtbot.waitUntil(lambda: share() > 0, timeout=WAIT_MS)
-    seconds["worker"] = kill(pid_of_worker(), "A worker died; what it had in hand is done again.")
+    seconds["worker"] = kill(pid_at_work(), "A worker died; what it had in hand is done again.")
     seconds["broker"] = kill(pid_in("broker.json"), "The broker ")
     seconds["agent"] = kill(pid_in("agent.json"), "No agent runs: it is being started.")
     qtbot.waitUntil(
