@@ -129,7 +129,7 @@ class Asked:
             terms.append(of.c.flags.contains(shown.flag, autoescape=True))
         if shown.flag is not None or shown.flagged:
             terms.append(is_flagged(of, plain if driver == "flags" else hidden))
-        terms += self._reader_terms(of)
+        terms += self._reader_terms(of, driver)
         return [*terms, *self._part_terms(of, who)]
 
     def _call_terms(self, of: Any, driver: str | None) -> list[ColumnElement[bool]]:
@@ -147,11 +147,13 @@ class Asked:
             terms.append((call if driver == "call" else hidden(call)) == index)
         return terms
 
-    def _reader_terms(self, of: Any) -> list[ColumnElement[bool]]:
+    def _reader_terms(self, of: Any, driver: str | None) -> list[ColumnElement[bool]]:
         """What is asked of the readers' labels: what they say, and whether all have spoken."""
         shown, smear_id = self.shown, self.smear_of(of)
         terms: list[ColumnElement[bool]] = []
-        if shown.disagrees is not None:
+        # Of a job the driver finds smears, and another model's answer to one may agree.
+        is_found = driver == "disagrees" and shown.job_id is None
+        if shown.disagrees is not None and not is_found:
             otherwise = exists().where(label.c.smear_id == smear_id, differs(self.scheme, of))
             terms.append(otherwise if shown.disagrees else ~otherwise)
         if shown.sight is not None and shown.sight.blind:
