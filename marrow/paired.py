@@ -120,13 +120,13 @@ def _auc(head: Head, rows: PairedRows) -> Difference:
         return Difference(figure="auc", n=len(rows.truth), unit=rows.unit, reason=lacking)
     if head.positive is None:
         metrics = [macro_auc_metric(said, rows.truth) for said in (rows.after, rows.before)]
-        return _bootstrapped("auc", rows, *metrics)
+        return _bootstrapped("auc", head, rows, *metrics)
     positive = head.classes.index(head.positive)
     is_positive = rows.truth == positive
     scores = [said[:, positive] for said in (rows.after, rows.before)]
     if not rows.are_patients:
         metrics = [auc_metric(one, is_positive) for one in scores]
-        return _bootstrapped("auc", rows, *metrics)
+        return _bootstrapped("auc", head, rows, *metrics)
     test = delong_test(scores[0], scores[1], is_positive)
     return _difference("auc", test.auc_b, test.auc_a, test.difference, test.p_value, rows)
 
@@ -142,7 +142,7 @@ def _balanced_accuracy(head: Head, rows: PairedRows) -> Difference:
         balanced_accuracy_metric(said.argmax(axis=1), rows.truth, classes)
         for said in (rows.after, rows.before)
     ]
-    return _bootstrapped("balanced_accuracy", rows, *metrics)
+    return _bootstrapped("balanced_accuracy", head, rows, *metrics)
 
 
 def _lacking(head: Head, rows: PairedRows) -> str | None:
@@ -155,9 +155,11 @@ def _lacking(head: Head, rows: PairedRows) -> str | None:
     return None
 
 
-def _bootstrapped(figure: Figure, rows: PairedRows, after: Metric, before: Metric) -> Difference:
+def _bootstrapped(
+    figure: Figure, head: Head, rows: PairedRows, after: Metric, before: Metric
+) -> Difference:
     # One class a patient: drawn apart, so that every draw has all classes.
-    strata = rows.truth if rows.are_patients else None
+    strata = np.array(head.classes)[rows.truth] if rows.are_patients else None
     try:
         test = paired_bootstrap(after, before, rows.patients, strata)
     except ValueError as error:  # too few patients, in all or in a class: figures alone
