@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from marrow.catalogue.database import Database
 from marrow.errors import NoStudy
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest step in migrations/versions; a test compares the two."""
 
 _LOCK_KEY = 0x6D6172726F77

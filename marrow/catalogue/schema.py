@@ -297,6 +297,7 @@ prediction = Table(
 # Each index gives one order of the table, with the smear as the tie. Those by a number carry
 # the calls along, so that the rows of another call are passed over without being fetched.
 _carried = [prediction.c[name] for name in CALLS]
+Index("ix_prediction_smear_id", prediction.c.smear_id, *_carried)
 for _name in ("at", "top_p", "worklist"):
     Index(f"ix_prediction_{_name}", prediction.c[_name], prediction.c.smear_id, *_carried)
 for _name in (*CALLS, *PROBABILITIES):
