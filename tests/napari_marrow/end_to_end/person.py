@@ -19,6 +19,7 @@ PATIENCE_S = 120.0
 LOOK_S = 0.1
 ASKED_AFTER_S = 3.0
 PRESSES = 20
+FRAME_PX = 40
 
 
 class Person:
@@ -72,6 +73,20 @@ class Person:
         """Bring the window whose title begins so to the front."""
         for window in _do("xdotool", "search", "--onlyvisible", "--name", f"^{title}").split():
             _do("xdotool", "windowactivate", "--sync", window)
+
+    def fill_screen(self, title: str) -> None:
+        """Let the main window whose title begins so take the whole screen, whatever size it had
+        last; wait until the spy notes where its parts are then."""
+
+        def is_wide() -> bool:
+            window = self.find("MainWindow", "", title)
+            return window is not None and int(window["box"][2]) == width
+
+        (found,) = _do("xdotool", "search", "--onlyvisible", "--name", f"^{title}").split()
+        width, height = (int(part) for part in _do("xdotool", "getdisplaygeometry").split())
+        _do("xdotool", "windowmove", found, "0", "0")
+        _do("xdotool", "windowsize", found, str(width), str(height - FRAME_PX))
+        self.wait(is_wide, f"the window {title!r} does not take the screen")
 
     def state(self) -> dict[str, Any]:
         """What the spy noted last; empty before the first note."""

@@ -88,7 +88,7 @@ def _rows(view: QAbstractItemView) -> list[dict[str, Any]]:
     for number in range(min(model.rowCount(view.rootIndex()), 60)):
         index = model.index(number, 0, view.rootIndex())
         box = view.visualRect(index)
-        if box.isValid() and box.height() and view.viewport().rect().intersects(box):
+        if box.isValid() and box.height() and view.viewport().rect().contains(box.center()):
             columns = range(model.columnCount(view.rootIndex()))
             cells = [str(model.index(number, at, view.rootIndex()).data() or "") for at in columns]
             rows.append({"cells": cells, "box": _global(view.viewport(), box)})
