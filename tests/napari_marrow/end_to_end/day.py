@@ -132,6 +132,7 @@ def queue_and_correct(home: Path, person: Any) -> None:
     person.wait(lambda: len(answered(person)) > 0, "no row arrived")
     person.shoot("4-rows-arrive")
     person.wait(lambda: predicted(home) == 48, "not every smear was answered")
+    person.wait(lambda: shows(person, "48 rows"), "not every row arrived")  # none moves after
     person.wait(lambda: len(flagged_rows(person)) > 0, "no row has a flag")
     flagged = flagged_rows(person)[0]
     person.click(flagged["box"])
