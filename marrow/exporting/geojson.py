@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +18,7 @@ from marrow.catalogue import predictions, regions
 from marrow.catalogue.predictions import ROWS_AT_ONCE, ResultFilter, ResultRow, Sort
 from marrow.errors import NotFound
 from marrow.exporting.cells import NOTICE
-from marrow.placing import cannot_write
+from marrow.placing import cannot_write, require_writable
 from marrow.records import AnswerMap, Smear
 from marrow.regions_file import features_of, write_geojson
 from marrow.schemes import Scheme
@@ -41,7 +44,8 @@ def write_results_geojson(
     one image.
 
     One smear with regions goes to FILE.geojson; several go to the folder FILE, each to a file by
-    its name (FILE/S000148.geojson). The metadata of a feature name its smear, so that
+    its name (FILE/S000148.geojson). All of them are written aside first: an export that fails or
+    is stopped leaves nothing. The metadata of a feature name its smear, so that
     `marrow.regions_file.import_regions` takes the files back in any order and by any name.
 
     Parameters
@@ -56,28 +60,40 @@ def write_results_geojson(
     BadSettings
         If a file cannot be written.
     """
-    folder = target.with_suffix("")
-    held: tuple[Smear, list[dict[str, Any]]] | None = None
-    files: list[Path] = []
+    names: list[str] = []
     features = 0
-    with study.database.read() as connection:
-        for smear, found in _drawn(study, connection, shown, sort, with_tiles, on_row):
-            features += len(found)
-            if held is None and not files:
-                held = smear, found  # perhaps the only one
-                continue
-            if held is not None:
-                files.append(_write_in(folder, *held))
-                held = None
-            files.append(_write_in(folder, smear, found))
-    if held is not None:
-        write_geojson(target, held[1])
-        files.append(target)
-    if not files:
-        raise NotFound(
-            "Nothing is drawn on these smears: draw a region, or export the answers as .csv"
-        )
-    return WrittenFeatures(features, tuple(files))
+    with _aside(target) as aside:
+        with study.database.read() as connection:
+            for smear, found in _drawn(study, connection, shown, sort, with_tiles, on_row):
+                names.append(f"{smear.name}.geojson")
+                features += write_geojson(aside / names[-1], found)
+        if not names:
+            raise NotFound(
+                "Nothing is drawn on these smears: draw a region, or export the answers as .csv"
+            )
+        files = _files_of(target, names)
+        for name, file in zip(names, files, strict=True):
+            os.replace(aside / name, file)
+    return WrittenFeatures(features, files)
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A folder beside the target for what is not whole yet; it goes with what is left in it."""
+    try:
+        require_writable(target)
+        with tempfile.TemporaryDirectory(prefix=".marrow-", dir=target.parent) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def _files_of(target: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    if len(names) == 1:
+        return (target,)
+    folder = target.with_name(target.name.removesuffix(".geojson"))
+    folder.mkdir(exist_ok=True)
+    return tuple(folder / name for name in names)
 
 
 def _drawn(
@@ -103,16 +119,6 @@ def _drawn(
                 found += _tiles_of(connection, study.scheme, row)
             if found:
                 yield row.smear, found
-
-
-def _write_in(folder: Path, smear: Smear, features: Sequence[dict[str, Any]]) -> Path:
-    target = folder / f"{smear.name}.geojson"
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    write_geojson(target, features)
-    return target
 
 
 def _tiles_of(connection: Connection, scheme: Scheme, row: ResultRow) -> list[dict[str, Any]]:

@@ -189,6 +189,26 @@ def test_nothing_drawn_is_told(study: Study, tmp_path: Path) -> None:
     assert list(tmp_path.glob("x*")) == []
 
 
+def test_an_export_of_regions_that_is_stopped_leaves_nothing(study: Study, tmp_path: Path) -> None:
+    for smear_id in (1, 2, 3):
+        draw(study, smear_id, NewRegion(role="use", polygon=RING))
+    folder = tmp_path / "2024.11 night"
+    folder.mkdir()
+    (folder / "S000001.geojson").write_text("yesterday")
+    rows = iter(range(2))
+
+    def stop() -> None:
+        if next(rows, None) is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        target = tmp_path / "2024.11 night.geojson"
+        write_results_geojson(study, EVERYTHING, BY_SMEAR, target, on_row=stop)
+    assert list(tmp_path.glob(".marrow-*")) == []
+    assert [one.name for one in folder.iterdir()] == ["S000001.geojson"]
+    assert (folder / "S000001.geojson").read_text() == "yesterday"
+
+
 @pytest.mark.parametrize("write", [write_results_csv, write_results_parquet])
 def test_what_fails_half_way_leaves_the_earlier_file(
     study: Study, tmp_path: Path, write: Callable[..., int]

@@ -57,7 +57,8 @@ class ExportButton(QPushButton):
 
     def set_progress(self, done: int, total: int) -> None:
         """Show how far an export has come, here and in napari's activity dock; total 0: none."""
-        self._activity.show(min(done, total), total)
+        done = min(done, total)  # rows may have come since they were counted
+        self._activity.show(done, total)
         self.stop.setEnabled(total > 0)
         self.setText(f"Export {done / total:.0%}" if total else "Export")
 
@@ -67,8 +68,9 @@ class ExportButton(QPushButton):
             self, "Export the results that are listed", f"results{suffix}", names
         )
         if chosen:
-            target = Path(chosen)
-            self.wanted.emit(kind, target if target.suffix else target.with_suffix(suffix))
+            # `2024.11 night` has no suffix of ours.
+            named = chosen if chosen.lower().endswith(suffix) else f"{chosen}{suffix}"
+            self.wanted.emit(kind, Path(named))
 
     def _on_import_triggered(self) -> None:
         chosen, _filter = QFileDialog.getOpenFileNames(
