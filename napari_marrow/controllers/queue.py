@@ -29,6 +29,9 @@ class QueueView(Protocol):
     def set_chosen(self, chosen: Chosen) -> None:
         """Show what would be queued."""
 
+    def set_submitting(self, is_submitting: bool) -> None:
+        """Show that smears are being queued: another click would queue them twice."""
+
     def set_offer(self, offer: Offer) -> None:
         """Show which models can be asked, and the last night; what is chosen stays."""
 
@@ -81,7 +84,7 @@ class QueueController:
         self._open_jobs: frozenset[int] = frozenset()
         self._chosen = Chosen()
         self._wish = Wish()
-        self._is_prospect_old = False
+        self._is_prospect_old = self._is_submitting = False
         self._why: int | None = None
         self._asked_s: float | None = None
         """When the look was asked for that has no answer yet."""
@@ -103,17 +106,17 @@ class QueueController:
     def submit_chosen(self) -> None:
         """Queue what is chosen as it is wished."""
         chosen, wish = self._chosen, self._wish
-        self._change(lambda desk: desk.queue.submit_chosen(chosen, wish), self._on_submitted)
+        self._submit(lambda desk: desk.queue.submit_chosen(chosen, wish))
 
     def submit(self, ids: Sequence[int]) -> None:
         """Queue these smears for the champion, now."""
         if ids:
-            self._change(lambda desk: desk.queue.submit(ids), self._on_submitted)
+            self._submit(lambda desk: desk.queue.submit(ids))
 
     def submit_filtered(self, shown: SmearFilter) -> None:
         """Queue all smears that a filter shows, read or not, for the champion, now."""
         chosen = Chosen(listed=shown)
-        self._change(lambda desk: desk.queue.submit_chosen(chosen, Wish()), self._on_submitted)
+        self._submit(lambda desk: desk.queue.submit_chosen(chosen, Wish()))
 
     def cancel(self, job_id: int) -> None:
         """Ask for a job to stop."""
@@ -151,7 +154,23 @@ class QueueController:
             self._asked_s = self._clock()
             self._background.ask("queue", desk.queue.look, self._on_look, failed=self._on_failed)
 
-    def _change(self, change: Callable[[Desk], Job | None], then: Callable[..., None]) -> None:
+    def _submit(self, submit: Callable[[Desk], Job | None]) -> None:
+        """Queue once, however often a person clicks while a long list is being stored."""
+        desk = self._session.desk
+        if desk is None or self._is_submitting:
+            return
+        self._set_submitting(True)
+        self._background.tell(
+            lambda: submit(desk),
+            lambda job: self._on_submitted(desk, job),
+            failed=lambda: self._set_submitting(False),
+        )
+
+    def _set_submitting(self, is_submitting: bool) -> None:
+        self._is_submitting = is_submitting
+        self._view.set_submitting(is_submitting)
+
+    def _change(self, change: Callable[[Desk], Job], then: Callable[[Job], None]) -> None:
         desk = self._session.desk
         if desk is not None:
             self._background.tell(lambda: change(desk), then)
@@ -184,7 +203,10 @@ class QueueController:
         if desk is not None:
             self.look()
 
-    def _on_submitted(self, job: Job | None) -> None:
+    def _on_submitted(self, desk: Desk, job: Job | None) -> None:
+        self._set_submitting(False)
+        if desk is not self._session.desk:
+            return
         if job is None:
             self._view.tell("The list shows no smear: nothing was queued.", is_warning=True)
             return

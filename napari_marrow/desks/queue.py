@@ -119,6 +119,8 @@ class QueueDesk:
         self._watch = MachineWatch()
         self._looked_after_agent_s = float("-inf")
         self._final: dict[int, Tries] = {}
+        self._open: frozenset[int] = frozenset()
+        """Jobs that were not over at the last look."""
         self._offer: tuple[tuple[object, ...], Offer] = ((), Offer())
 
     def submit(self, ids: Sequence[int], wish: Wish | None = None) -> Job:
@@ -173,7 +175,12 @@ class QueueDesk:
             now = self._study.database.now(connection)
             newest = jobs.newest(connection, JOBS_SHOWN)
             oldest = newest[-1].id if newest else 0
-            shown = [*newest, *(one for one in open_jobs if one.id < oldest)]
+            older = [one for one in open_jobs if one.id < oldest]
+            over = self._open - {one.id for one in open_jobs}
+            # Once more, so that its end is told.
+            older += [jobs.get(connection, one) for one in sorted(over) if one < oldest]
+            self._open = frozenset(one.id for one in open_jobs)
+            shown = [*newest, *older]
             tries = self._tries_of(connection, shown)
             offer = self._offered(connection)
         due = [one for one in open_jobs if one.opens_at is None or one.opens_at <= now]

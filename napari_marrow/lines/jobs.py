@@ -88,7 +88,7 @@ def job_line(job: Job, outlook: Outlook, tries: Tries, now: float) -> JobLine:
         cells=cells,
         share_done=1.0 if job.total == 0 else min(1.0, ended / job.total),
         can_cancel=job.state in {"waiting", "running"},
-        can_retry=job.state in FINISHED and (job.failed > 0 or job.state != "done"),
+        can_retry=_can_retry(job),
         is_finished=job.is_finished,
         is_training=job.kind == "sweep",
         question=_question(job),
@@ -96,6 +96,12 @@ def job_line(job: Job, outlook: Outlook, tries: Tries, now: float) -> JobLine:
         is_failed=job.failed > 0 or job.state == "failed",
         hint="\n".join(filter(None, (state, *_mishaps(tries)))),
     )
+
+
+def _can_retry(job: Job) -> bool:
+    """Whether something is left that a retry would do; a job may be cancelled when all is done."""
+    is_broken_off = job.state != "done" and (job.kind == "sweep" or job.done < job.total)
+    return job.state in FINISHED and (job.failed > 0 or is_broken_off)
 
 
 def asked_text(job: Job) -> str:

@@ -98,6 +98,15 @@ def test_the_button_counts_and_queues_by_click_and_by_enter(bar: SubmitBar, qtbo
         qtbot.keyClick(bar.button, Qt.Key.Key_Return)
 
 
+def test_the_button_rests_while_smears_are_being_queued(bar: SubmitBar) -> None:
+    bar.set_chosen(Chosen(3, (1, 2, 3)))
+    bar.set_submitting(True)
+    bar.set_chosen(Chosen(4, (1, 2, 3, 4)))
+    assert not bar.button.isEnabled()
+    bar.set_submitting(False)
+    assert bar.button.isEnabled()
+
+
 def answer(question: QMessageBox, text: str) -> None:
     """Press the button that says this; their order is the platform's."""
     next(button for button in question.buttons() if button.text() == text).click()
@@ -159,6 +168,10 @@ def test_a_job_is_cancelled_only_after_a_question(queue: QueueTab, qtbot: Any) -
     answer(queue.question, "Cancel job 2")
     assert told == [2]
     qtbot.waitUntil(lambda: queue.question is None)
+    queue.cancel.click()
+    queue.begin_anew("22:00", "06:00")  # another study has a job 2, too
+    qtbot.waitUntil(lambda: queue.question is None)
+    assert told == [2]
 
 
 def test_why_follows_the_selected_job_while_it_is_open(queue: QueueTab) -> None:

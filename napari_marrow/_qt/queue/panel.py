@@ -48,4 +48,4 @@ class QueuePanel:
         """Nothing runs here that would have to end."""
 
     def _on_desk(self, _desk: Desk | None) -> None:
-        self.tab.bar.begin_anew(*self._night)
+        self.tab.begin_anew(*self._night)

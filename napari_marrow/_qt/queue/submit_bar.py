@@ -56,6 +56,7 @@ class SubmitBar(QWidget):
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.expected = QElidingLabel()
         self._models: list[int] = []
+        self._chosen, self._is_submitting = Chosen(), False
         self._is_night_known = False
         self._lay_out()
         self._connect()
@@ -83,12 +84,18 @@ class SubmitBar(QWidget):
 
     def set_chosen(self, chosen: Chosen) -> None:
         """Show what would be queued."""
+        self._chosen = chosen
         what = f"{chosen.count:,} selected" if chosen.listed is None else f"all {chosen.count:,}"
         self.button.setText(f"Queue {what}" if chosen.count else "Queue")
-        self.button.setEnabled(chosen.count > 0)
+        self.button.setEnabled(chosen.count > 0 and not self._is_submitting)
         self.button.setToolTip(
             "Enter queues them" if chosen.count else "Select smears in the Cases dock"
         )
+
+    def set_submitting(self, is_submitting: bool) -> None:
+        """Rest while smears are being queued."""
+        self._is_submitting = is_submitting
+        self.set_chosen(self._chosen)
 
     def set_offer(self, offer: Offer) -> None:
         """Show the models, the champion first, and once the last night's times."""

@@ -84,6 +84,10 @@ class QueueTab(QWidget):
         """See `QueueView.set_chosen`."""
         self.bar.set_chosen(chosen)
 
+    def set_submitting(self, is_submitting: bool) -> None:
+        """See `QueueView.set_submitting`."""
+        self.bar.set_submitting(is_submitting)
+
     def set_offer(self, offer: Offer) -> None:
         """See `QueueView.set_offer`."""
         self.bar.set_offer(offer)
@@ -128,6 +132,12 @@ class QueueTab(QWidget):
     def tell(self, words: str, is_warning: bool) -> None:
         """See `QueueView.tell`."""
         tell(words, is_warning)
+
+    def begin_anew(self, begin: str, end: str) -> None:
+        """Another study: its jobs have the same numbers, and are not meant by an open question."""
+        self.bar.begin_anew(begin, end)
+        if self.question is not None:
+            self.question.reject()
 
     def selected(self) -> JobLine | None:
         """The selected job."""

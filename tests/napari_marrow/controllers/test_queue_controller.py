@@ -27,7 +27,7 @@ from napari_marrow.controllers.queue import (
     QueueView,
 )
 from napari_marrow.desk import Desk
-from napari_marrow.desks.queue import Chosen, Wish
+from napari_marrow.desks.queue import JOBS_SHOWN, Chosen, Wish
 from napari_marrow.session import Session
 
 
@@ -110,6 +110,59 @@ def test_cancels_and_retries(
     controller.look()
     line = view.set_jobs.call_args.args[0][0]
     assert line.cells[2:4] == ("done", "20 of 20")
+
+
+def test_a_double_click_queues_once(
+    controller: QueueController, background: Any, view: Any, worker: Any, add_smears: Any,
+    study: Any, monkeypatch: Any,
+) -> None:  # fmt: skip
+    ids, late = add_smears(study, 3), []
+
+    def hold(errand: Any, then: Any, **_more: Any) -> None:
+        job = errand()
+        late.append(lambda: then(job))
+
+    with monkeypatch.context() as slow:
+        slow.setattr(background, "tell", hold)
+        controller.submit(ids)
+        controller.submit(ids)
+        view.set_submitting.assert_called_once_with(True)
+    late[0]()
+    view.set_submitting.assert_called_with(False)
+    with study.database.read() as connection:
+        assert len(jobs.newest(connection)) == 1
+    controller.submit(ids)  # of a failure, too, one may try again
+    assert background.told == []
+
+
+def test_the_end_of_a_job_is_told_though_fifty_newer_ones_came(
+    controller: QueueController, view: Any, worker: Any, add_smears: Any, study: Any
+) -> None:
+    ids = add_smears(study, 1)
+    controller.submit(ids)
+    with study.database.write() as connection:
+        for _number in range(JOBS_SHOWN):
+            jobs.submit_classify(connection, 1.0, worker.model, ids, priority="overnight")
+        others = job_table.c.id > 1
+        connection.execute(update(job_table).where(others).values(state="done"))
+    controller.look()
+    worker.work_off(1)
+    view.tell.reset_mock()
+    controller.look()
+    assert [call.args[0] for call in view.tell.call_args_list] == [
+        "Job 1 is over (done): 1 classified, 0 failed."
+    ]
+
+
+def test_what_was_cancelled_when_all_was_done_offers_no_retry(
+    controller: QueueController, view: Any, worker: Any, add_smears: Any, study: Any
+) -> None:
+    controller.submit(add_smears(study, 2))
+    worker.work_off()
+    with study.database.write() as connection:
+        connection.execute(update(job_table).values(state="cancelled"))
+    controller.look()
+    assert not view.set_jobs.call_args.args[0][0].can_retry
 
 
 def test_a_job_from_before_is_found_when_the_study_is_opened(
