@@ -174,4 +174,5 @@ def may_hold(connection: Connection, smear_id: Any, asked: str) -> ColumnElement
 def smear_number(asked: str) -> int | None:
     """148 of `S000148` or `148`, None of what is no smear's name."""
     digits = asked.upper().removeprefix("S").lstrip("0")
-    return int(digits) if digits.isdigit() and len(digits) < 10 else None
+    is_number = digits.isascii() and digits.isdigit()  # "²" is a digit too
+    return int(digits) if is_number and len(digits) < 10 else None
