@@ -9,6 +9,7 @@ from itertools import islice
 from marrow.catalogue.predictions import ResultFilter, Sort
 from napari_marrow.background import Background
 from napari_marrow.controllers.results_view import ResultsView
+from napari_marrow.controllers.row_choice import RowChoice
 from napari_marrow.desk import Desk
 from napari_marrow.desks.results import NEWEST_FIRST, Counted, Mark, ResultPage, View
 from napari_marrow.follower import (
@@ -62,6 +63,7 @@ class ResultsController:
         self._make_follower = make_follower
         self._follower: Follower | None = None
         self.pages: LinePages[ResultLine] = LinePages()
+        self.choice = RowChoice(self.pages, view)
         self.asked = View()
         """Which rows the table is to show, and in which order."""
         self.is_read = False
@@ -129,11 +131,11 @@ class ResultsController:
     def reload(self, from_top: bool = False) -> None:
         """Read again what is on the screen; `from_top`: the first page."""
         self._is_stale = self._lost is not None
+        if from_top:
+            self._is_counted, self._wants_count = False, True
         desk, asked = self._session.desk, self.asked
         if desk is None or self._lost is not None:
             return
-        if from_top:
-            self._is_counted, self._wants_count = False, True
         first = 0 if from_top else max(0, self._screen.start - MARGIN)
         rows = range(first, max(first + PAGE, self._screen.stop + MARGIN if not from_top else 0))
         self._is_reloading, self._reading = True, rows
@@ -188,7 +190,7 @@ class ResultsController:
         self._session.result_job = None
         self.is_read = self._is_counted = self._is_counting = False
         self._wants_count, self._lost, self._noted = True, None, set()
-        self.pages.restart(0)
+        self._empty()
         self._view.set_scheme(desk.scheme, result_columns(desk.scheme), self.pages)
         self._view.set_asked(self.asked.shown, self.asked.sort)
         self._read_choices()
@@ -203,7 +205,13 @@ class ResultsController:
             self._read_choices()
 
     def _on_reader(self, reader: str) -> None:
+        self._empty()
         self._ask_for(replace(self.asked, reader=reader))
+
+    def _empty(self) -> None:
+        """Nothing of another study, or of what another reader may see, stays on the screen."""
+        self.choice.drop()
+        self.pages.restart(0)
 
     def _read_choices(self) -> None:
         desk = self._session.desk
@@ -213,7 +221,6 @@ class ResultsController:
     def _on_choices(self, choices: ResultChoices) -> None:
         self._choices = choices
         self._view.set_choices(choices)
-        self._view.set_asked(self.asked.shown, self.asked.sort)
 
     # What arrives
 
@@ -229,8 +236,9 @@ class ResultsController:
                 self._lost = None
                 self.reload()
             elif isinstance(news, JobEnded):
-                # Rows that another job had answered first, or a retry, come by no number.
-                self._is_stale |= news.job_id == self.asked.shown.job_id
+                # Rows that another job had answered first, or a retry, come by no number; and of
+                # several workers' pieces one may be told before an older one.
+                self._is_stale |= self.asked.shown.job_id in (None, news.job_id)
                 self._wants_count = True
                 self._count()
                 self._read_choices()
@@ -252,8 +260,6 @@ class ResultsController:
 
     def _on_page(self, rows: range, page: ResultPage, from_top: bool) -> None:
         self._is_reloading, self._reading = False, None
-        current = self._view.current_row()
-        before = None if current is None else self.pages.line(current)
         total = self._total_with(rows, page, from_top)
         self._mark, self._is_hidden = page.mark, page.is_hidden
         self.pages.restart(total)
@@ -261,10 +267,9 @@ class ResultsController:
         self.is_read = True
         if from_top:
             self._ticks = 0
+            self.choice.drop()
             self._view.to_top()
-        elif before is not None:
-            at = (row for row, line in self.pages.known() if line.key == before.key)
-            self._view.select(next(at, current or 0))
+        self.choice.follow()
         if self._follower is not None:
             self._ticket += 1
             self._follower.watch(self._ticket, self.asked, page.mark)
@@ -291,6 +296,7 @@ class ResultsController:
         """`place` is the first row, as counted from the first one at the last restart."""
         self._reading = None
         self.pages.put(place + self.pages.above, page.lines)
+        self.choice.follow()
         if len(page.lines) < asked:
             self.expect_change()
         self.look(self._screen.start, self._screen.stop - 1)
@@ -322,6 +328,7 @@ class ResultsController:
             self._is_stale |= self._is_counted and total != len(self.pages)
         self._is_counted = True
         self.pages.set_total(total)
+        self.choice.follow()
         self._show_words()
 
     def _on_count_failed(self) -> None:

@@ -35,8 +35,9 @@ class ResultsView(Protocol):
     def current_row(self) -> int | None:
         """The selected row."""
 
-    def select(self, row: int) -> None:
-        """Select another row, as the one that was selected stands there now; tells nobody."""
+    def select(self, row: int | None) -> None:
+        """Select another row, as the one that was selected stands there now; None: it stands in no
+        row that is known. Tells nobody."""
 
     def is_looked_at(self) -> bool:
         """Whether the table is on the screen."""

@@ -11,14 +11,14 @@ from napari_marrow.background import Background
 from napari_marrow.controllers.labels import LabelsController
 from napari_marrow.controllers.results import ResultsController
 from napari_marrow.controllers.smear import SmearController
-from napari_marrow.lines.detail import ResultDetail
+from napari_marrow.lines.detail import ResultDetail, asked_calls, coming_detail
 from napari_marrow.lines.labelling import answer_keys, first_head, next_head, stale_heads
 from napari_marrow.lines.results import ResultLine, with_answers
 from napari_marrow.session import Session
 
 
 class WorklistView(Protocol):
-    """The selected row of the results table, and the pane beside it."""
+    """The results table, and the pane beside it."""
 
     def current_row(self) -> int | None:
         """The selected row."""
@@ -67,36 +67,33 @@ class WorklistController:
         self._results = results
         self._smear = smear
         self._labels = labels
-        self._chosen: ResultLine | None = None
+        self._begun: tuple[int, int | None] | None = None
+        """The row whose questions are asked."""
         self._said: dict[str, str] = {}
         """Answers to the chosen row so far: a scheme may ask several questions of a smear."""
         self._asked: Head | None = None
+        self._detail: ResultDetail | None = None
+        self._storing: tuple[int, int | None] | None = None
+        """The row whose answer is on its way to the disk."""
         self.follows = False
         """Whether a smear is opened as soon as its row is chosen."""
+        results.choice.changed.connect(self._on_choice)
         labels.given.connect(self._on_given)
         labels.sent.connect(self._on_sent)
 
     def set_follows(self, follows: bool) -> None:
         """Open each smear as soon as its row is chosen, or when a person asks for it."""
         self.follows = follows
-        line = self._current()
+        line = self._results.choice.line
         if follows and line is not None:
             self._open(line)
 
     def choose(self, row: int) -> None:
         """A person moved to this row: show it in full."""
-        line = self._results.pages.line(row)
-        if line is None or self._chosen is None or line.key != self._chosen.key:
-            self._begin(line)
-        if line is None:
-            self._view.set_detail(None)
-            return
-        self._read_detail(line)
-        if self.follows:
-            self._open(line)
-            following = self._results.pages.line(row + 1)
-            if following is not None:
-                self._smear.prefetch(following.smear_id)
+        self._results.choice.take(row)
+        following = self._results.pages.line(row + 1)
+        if self.follows and following is not None:
+            self._smear.prefetch(following.smear_id)
 
     def open(self, row: int) -> None:
         """Show a row's smear with the heatmap of the called class."""
@@ -106,11 +103,10 @@ class WorklistController:
 
     def accept(self) -> None:
         """The model's calls are the reader's answers; then the next row."""
-        line, desk = self._current(), self._session.desk
-        if line is None or desk is None:
+        line, desk = self._results.choice.line, self._session.desk
+        if line is None or desk is None or line.key == self._storing:
             return
-        asked = {head.name for head in desk.scheme.asked}
-        calls = {head: call for head, call in line.calls.items() if head in asked}
+        calls = asked_calls(desk.scheme, line)
         if not calls:
             self._view.tell(f"{line.cells[0]} has no answer to accept.", is_warning=True)
             return
@@ -119,9 +115,12 @@ class WorklistController:
     def give(self, head: str, answer: str) -> None:
         """The reader's answer to one question of the chosen row, "" takes it back; then the next
         question, or the next row.
+
+        While an answer is on its way to the disk nothing is answered: the next row may not have
+        come yet, and nobody means the old one.
         """
-        line, desk = self._current(), self._session.desk
-        if line is None or desk is None:
+        line, desk = self._results.choice.line, self._session.desk
+        if line is None or desk is None or line.key == self._storing:
             return
         self._said = {**self._labels.own(line.smear_id), **self._said, head: answer}
         stale = dict.fromkeys(stale_heads(desk.scheme, self._said), "")
@@ -158,54 +157,81 @@ class WorklistController:
             self._view.move_to(row + by)
 
     def _flag(self) -> None:
-        line = self._current()
+        line = self._results.choice.line
         if line is not None:
-            is_flagged = not self._labels.is_flagged(line.smear_id)
-            self._labels.flag([line.smear_id], is_flagged)
-            words = "is flagged" if is_flagged else "is not flagged any more"
+            was_flagged = self._labels.is_flagged(line.smear_id)
+            if was_flagged is None:
+                was_flagged = self._detail is not None and self._detail.is_flagged
+            self._labels.flag([line.smear_id], not was_flagged)
+            words = "is not flagged any more" if was_flagged else "is flagged"
             self._view.tell(f"{line.cells[0]} {words}.", is_warning=False)
+
+    def _on_choice(self, line: ResultLine | None) -> None:
+        """A row was chosen: what is known of it stands in the pane at once, the rest is read."""
+        desk, key = self._session.desk, None if line is None else line.key
+        if desk is None or line is None:
+            self._storing = None
+            self._begin(None)
+            self._show(None)
+            return
+        if key != self._begun:
+            self._begin(line)
+            self._show(coming_detail(desk.scheme, line))
+        self._read_detail(line)
+        if self.follows:
+            self._open(line)
 
     def _begin(self, line: ResultLine | None) -> None:
         """Another row: its first question is asked."""
         desk = self._session.desk
-        self._chosen, self._said = line, {}
+        self._begun, self._said = None if line is None else line.key, {}
         self._ask(None if desk is None or line is None else first_head(desk.scheme, {}))
 
     def _ask(self, head: Head | None) -> None:
         self._asked = head
         self._view.set_asked_head(None if head is None else head.name)
 
-    def _current(self) -> ResultLine | None:
-        row = self._view.current_row()
-        return None if row is None else self._results.pages.line(row)
+    def _show(self, detail: ResultDetail | None) -> None:
+        self._detail = detail
+        self._view.set_detail(detail)
 
     def _give(self, line: ResultLine, answers: Mapping[str, str], is_whole: bool) -> None:
-        def then() -> None:
-            row = self._view.current_row()
-            now = None if row is None else self._results.pages.line(row)
-            if is_whole and row is not None and now is not None and now.key == line.key:
-                self._view.move_to(row + 1)
+        self._storing = line.key
 
-        self._labels.give([line.smear_id], answers, seen=line.prediction_id is not None, then=then)
+        def on_stored() -> None:
+            self._storing = None
+            now = self._results.choice.line
+            if is_whole and now is not None and now.key == line.key:
+                self._view.move_to(self._results.choice.next_row())
+
+        def on_failed() -> None:
+            self._storing = None
+
+        # Of a row without a prediction the session knows whether another one was seen.
+        seen = True if line.prediction_id is not None else None
+        self._labels.give([line.smear_id], answers, seen=seen, then=on_stored, failed=on_failed)
 
     def _open(self, line: ResultLine) -> None:
         self._smear.open(line.smear_id, line.prediction_id)
 
     def _read_detail(self, line: ResultLine) -> None:
         desk, reader = self._session.desk, self._session.reader
+
+        def on_detail(detail: ResultDetail) -> None:
+            now = self._results.choice.line
+            if now is not None and now.key == line.key:
+                self._show(detail)
+
         if desk is not None:
             self._background.ask(
-                "result-detail",
-                lambda: desk.results.detail(line, reader),
-                self._view.set_detail,
-                lane="counts",
+                "result-detail", lambda: desk.results.detail(line, reader), on_detail, lane="pages"
             )
 
     def _on_undone(self, smear_ids: Sequence[int]) -> None:
         rows = (row for row, line in self._results.pages.known() if line.smear_id in smear_ids)
         row = next(rows, None)
         if row is not None:
-            self._begin(self._results.pages.line(row))
+            self._begun = None  # its first question is asked again
             self._view.move_to(row)
 
     def _on_given(self, smear_ids: Collection[int]) -> None:
@@ -220,6 +246,6 @@ class WorklistController:
 
     def _on_sent(self) -> None:
         self._results.expect_change()
-        line = self._current()
+        line = self._results.choice.line
         if line is not None:
             self._read_detail(line)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from marrow.catalogue import jobs, labels, models, predictions
+from marrow.catalogue import flags, jobs, labels, models, predictions
 from marrow.catalogue.predictions import ResultFilter, Sort
 from marrow.catalogue.schema import job as job_table
 from marrow.catalogue.schema import model as model_table
@@ -183,7 +183,10 @@ class ResultsDesk:
                 raise NotFound(f"{line.cells[0]} is not shown: another reader must read it first")
             if answer is not None:
                 model = models.get(connection, answer.model_id)
-        return result_detail(self._study.scheme, found[0], answer, model, given, line.error)
+            is_flagged = bool(flags.standing(connection, [smear_id], sight))
+        return result_detail(
+            self._study.scheme, found[0], answer, model, given, line.error, is_flagged
+        )
 
     def _seen(self, connection: Connection, view: View) -> ResultFilter:
         """The filter as it is asked: with who looks, and of a job without what is not over."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from marrow.calibration import Calibration, calibration_of
 from marrow.records import HeadAnswer, Label, ModelRecord, Prediction, Smear
 from marrow.schemes import Scheme
-from napari_marrow.lines.results import flag_words, path_end
+from napari_marrow.lines.results import ResultLine, flag_words, path_end
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,29 @@ class ResultDetail:
     """By which model, and when; why there is no answer."""
     calls: Mapping[str, str]
     """The called class of each head that a reader is asked; empty without an answer."""
+    is_flagged: bool = False
+    """Whether a flag stands that the person may see."""
+
+
+def asked_calls(scheme: Scheme, line: ResultLine) -> dict[str, str]:
+    """The called class of each head that a reader is asked."""
+    return {head.name: line.calls[head.name] for head in scheme.asked if head.name in line.calls}
+
+
+def coming_detail(scheme: Scheme, line: ResultLine) -> ResultDetail:
+    """What the table itself says of a row, until all of it was read."""
+    name, patient, *_cells = line.cells
+    return ResultDetail(
+        smear_id=line.smear_id,
+        prediction_id=line.prediction_id,
+        title=f"{name} · {patient}",
+        place="",
+        heads=(),
+        flags=(),
+        labels=tuple(f"{head}: {answer}" for head, answer in line.label.items()),
+        made=f"Failed: {line.error}" if line.error else "reading ...",
+        calls=asked_calls(scheme, line),
+    )
 
 
 def result_detail(
@@ -59,6 +82,7 @@ def result_detail(
     model: ModelRecord | None,
     given: Sequence[Label],
     error: str | None,
+    is_flagged: bool,
 ) -> ResultDetail:
     """All that may be seen of a smear's answer, in words.
 
@@ -68,6 +92,8 @@ def result_detail(
         Those that the person may see.
     error : str or None
         Why the smear has no answer.
+    is_flagged : bool
+        Whether a flag stands that the person may see.
     """
     calibration = None if model is None else calibration_of(model.card)
     answers = () if prediction is None else prediction.answer.heads
@@ -84,6 +110,7 @@ def result_detail(
         labels=tuple(_label_words(one) for one in given if one.superseded_at is None),
         made=_made(prediction, model, error),
         calls={name: call for name, call in calls.items() if name in asked},
+        is_flagged=is_flagged,
     )
 
 

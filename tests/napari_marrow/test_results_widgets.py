@@ -171,6 +171,32 @@ def test_only_a_persons_choice_is_told(
     assert told == [4, 9]
 
 
+def test_a_row_that_goes_chooses_no_other_in_its_place(
+    tab: ResultsTab, pages: LinePages[ResultLine]
+) -> None:
+    fill(pages, 50)
+    told: list[int] = []
+    tab.move_to(49)
+    tab.table.chosen.connect(told.append)
+    pages.restart(49)
+    pages.put(0, [result(number) for number in range(49)])
+    assert told == []
+
+
+def test_a_selection_that_follows_its_smear_scrolls_nothing(
+    tab: ResultsTab, pages: LinePages[ResultLine], qtbot: Any
+) -> None:
+    fill(pages, 5_000)
+    bar = tab.table.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 10_000, timeout=3000)
+    bar.setValue(2_000)
+    tab.select(20)
+    assert bar.value() == 2_000
+    tab.select(None)
+    assert tab.current_row() is None
+    assert tab.table.selected_rows() == []
+
+
 def test_enter_and_double_click_open_a_row_and_a_accepts_it(
     tab: ResultsTab, pages: LinePages[ResultLine], qtbot: Any
 ) -> None:
@@ -329,8 +355,13 @@ def test_a_filter_by_class_offers_a_probability(bar: FilterBar, qtbot: Any) -> N
 def test_failures_can_be_listed_of_a_job_only(bar: FilterBar) -> None:
     failed = bar.flag.model().item(bar.flag.count() - 1)
     assert not failed.isEnabled()
-    bar.setValue(ResultFilter(job_id=12))
+    bar.setValue(ResultFilter(job_id=12, has_error=True))
     assert failed.isEnabled()
+    told: list[ResultFilter] = []
+    bar.changed.connect(told.append)
+    bar.job.setCurrentIndex(0)  # of all jobs none would be left
+    assert told == [ResultFilter()]
+    assert bar.flag.currentText() == "flags: all"
 
 
 def test_a_search_begins_when_the_typing_pauses(bar: FilterBar, qtbot: Any) -> None:

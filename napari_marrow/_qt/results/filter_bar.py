@@ -89,10 +89,10 @@ class FilterBar(QWidget):
         """What is asked for; `min_p` is a probability of `call`."""
         chosen = self._calls[max(self.call.currentIndex(), 0)]
         head, name = chosen if chosen is not None else (None, None)
-        flag = self.flag.currentData()
+        flag, job_id = self.flag.currentData(), self._jobs[max(self.job.currentIndex(), 0)]
         return ResultFilter(
             text=self.search.text().strip(),
-            job_id=self._jobs[max(self.job.currentIndex(), 0)],
+            job_id=job_id,
             model_id=self._models[max(self.model.currentIndex(), 0)],
             head=head,
             call=name,
@@ -100,7 +100,7 @@ class FilterBar(QWidget):
             flag=flag if flag in FLAGS else None,
             flagged=flag == FLAGGED,
             disagrees=True if self.disagrees.isChecked() else None,
-            has_error=True if flag == FAILED else None,
+            has_error=True if flag == FAILED and job_id is not None else None,
         )
 
     def setValue(self, shown: ResultFilter) -> None:  # noqa: N802
@@ -160,6 +160,9 @@ class FilterBar(QWidget):
 
     def _on_changed(self) -> None:
         self._pause.stop()
+        if self.flag.currentData() == FAILED and self.job.currentIndex() == 0:
+            with QSignalBlocker(self.flag):
+                self.flag.setCurrentIndex(0)  # of all jobs there is no failed one
         self._enable()
         self.changed.emit(self.value())
 

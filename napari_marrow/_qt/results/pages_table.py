@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, QTimer, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QWidget
@@ -50,13 +53,20 @@ class PagesTable(LinesTable):
         index = self.currentIndex()
         return index.row() if index.isValid() else None
 
-    def select(self, row: int) -> None:
-        """Select a row without scrolling or telling; -1: none."""
-        self._is_told = False
+    def select(self, row: int | None) -> None:
+        """Select a row without scrolling or telling; None: no row."""
         flags = QItemSelectionModel.SelectionFlag
-        index = self.model().index(row, max(0, self.currentIndex().column()))
-        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
-        self._is_told = True
+        column = max(0, self.currentIndex().column())
+        index = QModelIndex() if row is None else self.model().index(row, column)
+        with self._untold():
+            self.setAutoScroll(False)
+            self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+            self.setAutoScroll(True)
+
+    def rowsAboutToBeRemoved(self, parent: QModelIndex, first: int, last: int) -> None:  # noqa: N802
+        """Where the current row goes, Qt chooses another one, which no person has chosen."""
+        with self._untold():
+            super().rowsAboutToBeRemoved(parent, first, last)
 
     def move_to(self, row: int) -> None:
         """Select a row as a person does, and bring it on the screen."""
@@ -67,7 +77,7 @@ class PagesTable(LinesTable):
 
     def to_top(self) -> None:
         """Scroll to the first row; no row is selected."""
-        self.select(-1)
+        self.select(None)
         self.verticalScrollBar().setValue(0)
         self._on_moved()
 
@@ -105,6 +115,13 @@ class PagesTable(LinesTable):
         rows = self.shown_rows()
         if self.isVisible():
             self.looked_at.emit(rows.start, rows.stop - 1)
+
+    @contextmanager
+    def _untold(self) -> Iterator[None]:
+        """While the program itself moves the selection."""
+        self._is_told = False
+        yield
+        self._is_told = True
 
     def _on_current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if self._is_told and current.isValid():

@@ -26,11 +26,14 @@ class ProbabilityBars(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._heads: tuple[HeadBars, ...] = ()
+        self._laid_out: tuple[HeadBars, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def setValue(self, heads: Sequence[HeadBars]) -> None:  # noqa: N802
         """Show the answers to these heads."""
         self._heads = tuple(heads)
+        # From one row to the next there are none for a moment: nothing below is to jump.
+        self._laid_out = self._heads or self._laid_out
         self.setToolTip("\n".join(f"{one.head}: {one.words}" for one in heads if one.words))
         self.setAccessibleDescription(
             "; ".join(
@@ -47,8 +50,8 @@ class ProbabilityBars(QWidget):
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """As high as its rows."""
-        rows = sum(1 + len(one.bars) for one in self._heads)
-        return QSize(220, rows * self._row_px() + GAP_PX * len(self._heads))
+        rows = sum(1 + len(one.bars) for one in self._laid_out)
+        return QSize(220, rows * self._row_px() + GAP_PX * len(self._laid_out))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """As high as its rows."""

@@ -87,13 +87,12 @@ class ResultsTab(QWidget):
     def to_top(self) -> None:
         """See `ResultsView.to_top`."""
         self.table.to_top()
-        self.detail.setValue(None)
 
     def current_row(self) -> int | None:
         """See `ResultsView.current_row`."""
         return self.table.current_row()
 
-    def select(self, row: int) -> None:
+    def select(self, row: int | None) -> None:
         """See `ResultsView.select`."""
         self.table.select(row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ class Table:
     def current_row(self) -> int | None:
         return self.row
 
-    def select(self, row: int) -> None:
+    def select(self, row: int | None) -> None:
         self.row = row
 
     def is_looked_at(self) -> bool:
@@ -262,14 +263,75 @@ def test_the_selected_row_stays_the_same_smear_when_the_table_is_read_again(
     desk.queue.submit(add_smears(study, 20))
     worker.work_off()
     controller.set_sort(Sort(column="smear", descending=True))
-    table.row = 4
+    choose(controller, table, 4)
     before = table.pages.line(4)
     add = add_smears(study, 3)
     desk.queue.submit(add)
     worker.work_off()
     controller.reload()
     assert table.row == 7
-    assert table.pages.line(7) == before
+    assert table.pages.line(7) == before == controller.choice.line
+
+
+def test_a_row_that_leaves_the_list_takes_the_selection_with_it_and_stays_chosen(
+    room: Room, desk: Desk, worker: Any, add_smears: Callable[..., list[int]], study: Study
+) -> None:
+    controller, table, _fed = room
+    desk.queue.submit(add_smears(study, 20))
+    worker.work_off()
+    controller.set_sort(Sort(column="smear"))
+    choose(controller, table, 4)
+    before = controller.choice.line
+    controller.asked = replace(controller.asked, shown=ResultFilter(text="nowhere/1"))
+    controller.reload()
+    assert table.ids() == [2, *range(11, 21)]
+    assert table.row is None
+    assert controller.choice.line == before
+    assert controller.choice.next_row() == 4
+    controller.reload(from_top=True)  # a person asked for other rows
+    assert controller.choice.line is None
+
+
+def test_a_row_far_from_the_screen_is_never_another_smear(
+    room: Room, desk: Desk, worker: Any, add_smears: Callable[..., list[int]], study: Study
+) -> None:
+    controller, table, _fed = room
+    desk.queue.submit(add_smears(study, 4 * PAGE))
+    worker.work_off()
+    controller.set_sort(Sort(column="smear", descending=True))
+    choose(controller, table, 5)
+    before = controller.choice.line
+    controller.look(3 * PAGE, 3 * PAGE + 20)
+    desk.queue.submit(add_smears(study, 2 * PAGE))
+    worker.work_off()
+    controller.reload()  # of the rows on the screen: nobody knows what stands in row 5 now
+    assert controller.choice.line == before
+    controller.look(0, 20)
+    assert table.row is None
+    assert controller.choice.line == before
+    controller.look(2 * PAGE, 2 * PAGE + 20)
+    assert table.row == 2 * PAGE + 5
+    assert table.pages.line(2 * PAGE + 5) == before
+
+
+def test_a_row_that_was_not_read_yet_is_chosen_as_it_comes(
+    room: Room, desk: Desk, worker: Any, add_smears: Callable[..., list[int]], study: Study
+) -> None:
+    controller, table, _fed = room
+    desk.queue.submit(add_smears(study, 3 * PAGE))
+    worker.work_off()
+    controller.set_sort(Sort(column="smear"))
+    last = 3 * PAGE - 1
+    choose(controller, table, last)
+    assert controller.choice.line is None
+    controller.look(last - 20, last)
+    assert controller.choice.line is not None
+    assert controller.choice.line.smear_id == 3 * PAGE
+
+
+def choose(controller: ResultsController, table: Table, row: int) -> None:
+    table.row = row
+    controller.choice.take(row)
 
 
 def test_errors_stand_in_their_job_and_not_among_all(

@@ -8,9 +8,12 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from sqlalchemy import delete
 
+from marrow.catalogue import flags
 from marrow.catalogue import labels as stored
 from marrow.catalogue.predictions import Sort
+from marrow.catalogue.schema import job_smear
 from marrow.schemes import Scheme
 from marrow.study import Study
 from napari_marrow.controllers.labels import LabelsController, LabelsView
@@ -34,6 +37,10 @@ class Pane:
         self.asked: str | None = None
         self.told: list[str] = []
         self.chosen: Callable[[int], None] = lambda _row: None
+
+    def select(self, row: int | None = None) -> None:
+        """As the table does it: without telling."""
+        self.row = row
 
     def current_row(self) -> int | None:
         return self.row
@@ -74,6 +81,7 @@ def make(session: Session, background: Any, pane: Pane, smear: Any) -> Iterator[
     def open_desk(desk: Desk) -> tuple[WorklistController, ResultsController]:
         view = create_autospec(ResultsView, instance=True)
         view.current_row.side_effect = pane.current_row
+        view.select.side_effect = view.to_top.side_effect = pane.select
         follower = create_autospec(object, instance=True)
         follower.watch = lambda *_what: None
         follower.take = list
@@ -169,6 +177,91 @@ def test_a_failed_smear_can_be_labelled_but_not_accepted(
     assert standing(study, 4) == {"diagnosis": ("AA", False)}  # nothing was seen
 
 
+def test_who_saw_another_models_answer_labels_a_failed_row_not_blind(
+    worklist: WorklistController, pane: Pane, study: Study, session: Session
+) -> None:
+    session.note_seen(frozenset({4}))
+    pane.move_to(3)
+    worklist.press("1")
+    assert standing(study, 4) == {"diagnosis": ("AA", True)}
+
+
+def test_a_key_is_about_the_smear_in_the_pane_though_its_row_has_left_the_list(
+    worklist: WorklistController, pane: Pane, study: Study
+) -> None:
+    results = worklist._results
+    pane.move_to(1)
+    with study.database.write() as connection:  # by now only the others have no answer
+        connection.execute(delete(job_smear).where(job_smear.c.smear_id == 2))
+    results.reload()
+    assert pane.row is None
+    assert pane.detail is not None
+    assert pane.detail.smear_id == 2
+    worklist.press("3")
+    assert standing(study, 2) == {"diagnosis": ("AML", True)}
+    assert standing(study, 3) == {}
+    assert pane.row == 1  # where it stood stands the next one now
+    assert pane.detail.smear_id == 3
+
+
+def test_a_key_that_comes_while_a_label_is_on_its_way_labels_nothing(
+    worklist: WorklistController, pane: Pane, study: Study, background: Any, monkeypatch: Any
+) -> None:
+    pane.move_to(0)
+    held: list[Callable[[], None]] = []
+
+    def hold(errand: Any, then: Any, *, lane: str = "", failed: Any = None) -> None:
+        answer = errand()
+        held.append(lambda: then(answer))
+
+    with monkeypatch.context() as slow:
+        slow.setattr(background, "tell", hold)
+        worklist.press("1")
+        worklist.press("3")
+        worklist.accept()
+    assert len(held) == 1
+    held[0]()
+    assert standing(study, 1) == {"diagnosis": ("AA", True)}
+    assert pane.row == 1
+
+
+def test_the_pane_never_shows_the_earlier_row(
+    worklist: WorklistController, pane: Pane, background: Any, monkeypatch: Any
+) -> None:
+    pane.move_to(0)
+    late: list[Callable[[], None]] = []
+
+    def hold(_topic: str, question: Any, then: Any, **_more: Any) -> None:
+        answer = question()
+        late.append(lambda: then(answer))
+
+    with monkeypatch.context() as slow:
+        slow.setattr(background, "ask", hold)
+        pane.move_to(1)
+        assert pane.detail is not None
+        assert pane.detail.title.startswith("S000002")
+        assert list(pane.detail.calls) == ["diagnosis"]
+        pane.move_to(2)
+        assert pane.detail.title.startswith("S000003")
+    late[0]()  # of the second row
+    assert pane.detail.title.startswith("S000003")
+    assert pane.detail.heads == ()
+    late[1]()
+    assert pane.detail.heads != ()
+
+
+def test_a_flag_of_an_earlier_day_is_cleared_by_the_same_key(
+    worklist: WorklistController, pane: Pane, study: Study
+) -> None:
+    with study.database.write() as connection:
+        flags.give(connection, 1.0, 3, "A")
+    pane.move_to(2)
+    worklist.press("flag")
+    assert pane.told == ["S000003 is not flagged any more."]
+    with study.database.read() as connection:
+        assert flags.standing(connection, [3]) == {}
+
+
 def test_undo_takes_the_label_back_and_jumps_to_its_row(
     worklist: WorklistController, pane: Pane, study: Study
 ) -> None:
@@ -210,6 +303,7 @@ def test_several_questions_are_asked_one_after_the_other_before_the_next_row(
     add_model: Callable[..., Any],
     client_without_agent: Any,
     pane: Pane,
+    session: Session,
 ) -> None:
     study = make_study(CELLS, "subtypes")
     add_smears(study, 3)
@@ -233,6 +327,14 @@ def test_several_questions_are_asked_one_after_the_other_before_the_next_row(
         first.name: needed,
         conditional.name: conditional.classes[0],
     }
+    # What one reader was asked next, another one is not: it would tell what the first has said.
+    worklist.press(str(first.classes.index(needed) + 1))
+    assert pane.asked == conditional.name
+    session.reader = "B"
+    assert pane.asked is None
+    assert pane.detail is None
+    pane.move_to(1)
+    assert pane.asked == first.name
 
 
 def from_worker(study: Study, desk: Desk) -> None:
