@@ -53,11 +53,20 @@ class Client:
         site: str | None = None,
         *,
         copy: bool = False,
+        reader: str | None = None,
+        is_blind: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> ImportReport:
         """Register smears; see `marrow.importing.import_smears`."""
         return import_smears(
-            self.study, paths, labels_csv, site, copy=copy, on_progress=on_progress
+            self.study,
+            paths,
+            labels_csv,
+            site,
+            copy=copy,
+            reader=reader,
+            is_blind=is_blind,
+            on_progress=on_progress,
         )
 
     def submit(

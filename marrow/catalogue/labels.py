@@ -66,11 +66,18 @@ def give(
 
     An empty answer takes the reader's earlier one back.
 
+    Parameters
+    ----------
+    seen_prediction : bool
+        Whether he had seen a prediction of this smear. Who had when he gave an earlier label, in
+        whatever program, has seen it now too.
+
     Raises
     ------
     BadLabels
         If a head is not asked, or an answer is none of its classes nor `unsure`.
     """
+    seen_prediction = seen_prediction or _has_seen(connection, smear_id, reader)
     for head, answer in answers.items():
         check_answer(scheme, head, answer)
         _supersede(
@@ -79,6 +86,11 @@ def give(
         if answer:
             row = {"smear_id": smear_id, "head": head, "answer": answer, "reader": reader}
             connection.execute(insert(label), row | {"seen_prediction": seen_prediction, "at": at})
+
+
+def _has_seen(connection: Connection, smear_id: int, reader: str) -> bool:
+    own = label.c.smear_id == smear_id, label.c.reader == reader, label.c.seen_prediction
+    return connection.execute(select(label.c.id).where(*own).limit(1)).first() is not None
 
 
 def adjudicate(
@@ -116,6 +128,7 @@ def adjudicate(
     if connection.execute(held).scalar_one_or_none() is None:
         raise NotFound(f"There is no smear S{smear_id:06d} in this study")
     _require_open(connection, scheme, smear_id)
+    seen_prediction = seen_prediction or _has_seen(connection, smear_id, reader)
     for head, answer in answers.items():
         _supersede(connection, at, smear_id, head, label.c.is_adjudicated)
         if answer:

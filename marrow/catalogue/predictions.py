@@ -50,6 +50,7 @@ __all__ = [
     "of_smear",
     "page",
     "provenance_id",
+    "shown_to",
     "store",
 ]
 
@@ -175,6 +176,18 @@ def of_smear(
         .order_by(*newest)
     )
     return _rows(connection, scheme, [Key(*row) for row in found], sight=sight)
+
+
+def shown_to(
+    connection: Connection, scheme: Scheme, ids: Sequence[int], sight: Sight
+) -> frozenset[int]:
+    """Those of these smears of which a model has said something that this person may see."""
+    found: set[int] = set()
+    for start in range(0, len(ids), IN_LIMIT):
+        chunk = ids[start : start + IN_LIMIT]
+        answered = select(prediction.c.smear_id).where(prediction.c.smear_id.in_(chunk))
+        found.update(connection.execute(answered).scalars())
+    return frozenset(found) - sight.hidden(connection, scheme, sorted(found))
 
 
 def map_of(

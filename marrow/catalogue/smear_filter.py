@@ -115,7 +115,8 @@ def _given(
 
 
 def _called_otherwise(scheme: Scheme, sight: Sight | None) -> ColumnElement[bool]:
-    """That the champion's newest answer is another class than a label that may be seen."""
+    """That the champion's newest answer is another class than a label that may be seen; where
+    the smear's answer was adjudicated, than that one alone."""
     place = [head.name for head in scheme.heads].index(scheme.primary)
     given, call = label.alias(), prediction.c[CALLS[place]]
     newer = prediction.alias()
@@ -131,10 +132,15 @@ def _called_otherwise(scheme: Scheme, sight: Sight | None) -> ColumnElement[bool
             for index, name in enumerate(scheme.heads[place].classes)
         )
     )
+    ruling = label.alias()
+    is_ruled = exists().where(
+        *_standing(scheme, sight, ruling), ruling.c.head == scheme.primary, ruling.c.is_adjudicated
+    )
     is_seen = [] if sight is None else [sight.is_open(scheme, smear.c.id)]
     return exists().where(
         *_standing(scheme, sight, given),
         given.c.head == scheme.primary,
+        or_(given.c.is_adjudicated, ~is_ruled),
         prediction.c.smear_id == given.c.smear_id,
         prediction.c.id == newest,
         differs,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection
 
 from marrow.agreement import agreements
-from marrow.catalogue import labels, smears
-from marrow.catalogue.schema import prediction
+from marrow.catalogue import labels, predictions, smears
 from marrow.catalogue.sight import Sight, count_hidden, set_blind_readers
 from marrow.catalogue.smear_filter import smear_number
 from marrow.cli import AsJson, session_of, show
@@ -112,7 +111,9 @@ def adjudicate(
     given = dict(zip(heads, answers, strict=True))
     with study.database.write() as connection:
         at, smear_id = study.database.now(connection), _smear_id(connection, smear)
-        seen = not is_blind and _is_predicted(connection, smear_id)
+        sight = Sight.of(connection, study.settings.reader)
+        is_told = predictions.shown_to(connection, study.scheme, [smear_id], sight)
+        seen = not is_blind and bool(is_told)
         labels.adjudicate(
             connection, at, study.scheme, smear_id, given, study.settings.reader, seen
         )
@@ -150,9 +151,3 @@ def _smear_id(connection: Connection, name: str) -> int:
     if number is None or not smears.get(connection, [number]):
         raise NotFound(f"There is no smear {name!r} in this study; smears are named S000148")
     return number
-
-
-def _is_predicted(connection: Connection, smear_id: int) -> bool:
-    """Whether a model has said anything of the smear, which whoever decides may have seen."""
-    has_any = select(exists().where(prediction.c.smear_id == smear_id))
-    return bool(connection.execute(has_any).scalar_one())

@@ -16,6 +16,9 @@ from marrow.importing import ImportReport, label_known_smears
 from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.study import Study
 
+IsBlind = Annotated[
+    bool, typer.Option("--blind", help="Who labelled had seen no prediction of these smears.")
+]
 _SHOWN = 20
 """Refused files that are listed one by one; `--json` lists all."""
 
@@ -56,6 +59,7 @@ def import_(
     ] = None,
     site: Annotated[str | None, typer.Option(help="Site of all these smears.")] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the files into the store.")] = False,
+    is_blind: IsBlind = False,
     as_json: AsJson = False,
 ) -> None:
     """Register smears. Bad files are listed, the others are registered; exit code 1 if any."""
@@ -67,6 +71,7 @@ def import_(
             labels,
             site,
             copy=copy,
+            is_blind=is_blind,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     if not report.smear_ids and not report.refused:
@@ -109,15 +114,18 @@ def label(
     reader: Annotated[
         str | None, typer.Option(help="Whose labels these are (default: MARROW_READER).")
     ] = None,
+    is_blind: IsBlind = False,
     as_json: AsJson = False,
 ) -> None:
     """Give labels, patients and sites to smears that are registered already."""
     study = session_of(context).study
-    given, unknown = label_known_smears(study, table, reader)
+    given, seen, unknown = label_known_smears(study, table, reader, is_blind=is_blind)
     text = f"{given} smears labelled"
+    if seen:
+        text += f"; {seen} have a prediction, so that their labels do not count as blind (--blind)"
     if unknown:
         text += f"; {len(unknown)} files are not registered: {', '.join(unknown[:5])}"
-    show(as_json, {"labelled": given, "unknown": unknown}, text)
+    show(as_json, {"labelled": given, "not_blind": seen, "unknown": unknown}, text)
     if unknown:
         raise typer.Exit(REFUSED)
 

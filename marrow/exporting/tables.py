@@ -37,7 +37,8 @@ def write_job_csv(
 ) -> int:
     """Write one row per file of a job; returns how many smears' answers blind reading hides.
 
-    The row of a hidden smear has its file, its patient and no answer; see `result_columns`.
+    The row of a hidden smear has its file, its patient, why it failed, and neither answer nor
+    label; see `result_columns`.
 
     Parameters
     ----------
@@ -50,14 +51,14 @@ def write_job_csv(
     with study.database.read() as connection:
         rows = list(predictions.every(connection, study.scheme, ResultFilter(job_id=job_id)))
         calibrations = calibrations_of(connection)
-        answered = [row.smear.id for row in rows if row.prediction is not None]
-        hidden = hidden_smears(connection, study.scheme, answered)
+        closed = hidden_smears(connection, study.scheme, [row.smear.id for row in rows])
+    hidden = {row.smear.id for row in rows if row.smear.id in closed and row.prediction is not None}
     by_smear = {}
     for row in rows:
-        is_hidden = row.smear.id in hidden
-        told = row._replace(prediction=None, model_name="", label={}) if is_hidden else row
+        is_closed = row.smear.id in closed
+        told = row._replace(prediction=None, model_name="", label={}) if is_closed else row
         line = as_text(kinds, result_values(study, told, calibrations))
-        by_smear[row.smear.id] = line | ({"flags": HIDDEN} if is_hidden else {})
+        by_smear[row.smear.id] = line | ({"flags": HIDDEN} if row.smear.id in hidden else {})
     lines = list(by_smear.values())
     for path, smear_id in copies:
         if smear_id in by_smear:

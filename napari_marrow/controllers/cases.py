@@ -163,7 +163,7 @@ class CasesController:
 
     def add_smears(self, paths: Sequence[Path]) -> None:
         """Register files and folders."""
-        desk = self._session.desk
+        desk, reader = self._session.desk, self._session.reader
         if desk is None or not paths:
             return
 
@@ -171,7 +171,7 @@ class CasesController:
             self._progress = (done, total)  # read by tick() on the main thread
 
         self._background.tell(
-            lambda: desk.cases.add(paths, on_progress),
+            lambda: desk.cases.add(paths, on_progress, reader),
             self._on_added,
             lane="files",
             failed=self._on_add_failed,

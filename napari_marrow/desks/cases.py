@@ -121,8 +121,14 @@ class CasesDesk:
             else:
                 smears.describe(connection, ids, site=value)
 
-    def add(self, paths: Sequence[Path], on_progress: Callable[[int, int], None]) -> Imported:
-        """Register files and folders; a folder's own labels.csv is read with it.
+    def add(
+        self,
+        paths: Sequence[Path],
+        on_progress: Callable[[int, int], None],
+        reader: str | None = None,
+    ) -> Imported:
+        """Register files and folders; a folder's own labels.csv is read with it, as this reader's
+        (None: of the person that the settings name).
 
         Raises
         ------
@@ -139,7 +145,7 @@ class CasesDesk:
         added = known = given = 0
         refused: list[MarrowError] = []
         for part, table in parts:
-            report = self._client.import_smears(part, table, on_progress=on_progress)
+            report = self._client.import_smears(part, table, reader=reader, on_progress=on_progress)
             added += report.added
             known += report.known
             given += report.labels

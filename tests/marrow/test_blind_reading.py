@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from marrow.agreement import agreements
 from marrow.catalogue import flags, jobs, labels, models, predictions, smears
 from marrow.catalogue.predictions import ResultFilter, Sort
 from marrow.catalogue.schema import job_smear
@@ -354,6 +355,8 @@ def test_files_say_that_an_answer_is_hidden(predicted: Study, tmp_path: Path) ->
     assert [row["flags"] == HIDDEN for row in rows] == [False] * 3 + [True] * 4 + [False]
     assert [row["error"] for row in rows] == [""] * 7 + ["dark"]
     assert all(row["file"] and row["patient"] for row in rows)
+    # Nor what A says of them, of the one that failed neither.
+    assert {row["diagnosis_label"] for row in rows[3:]} == {""}
     assert {row["diagnosis_p_AA"] for row in rows[3:]} == {""}
     assert write_all_csv(predicted, target) == len(OPEN)
     assert [row["diagnosis"] for row in read()] == ["AA", "MDS", "AML"]
@@ -390,10 +393,12 @@ def test_an_adjudicated_answer_counts_alone_and_deletes_nothing(predicted: Study
             return found
 
     assert counting().excluded == {"diagnosis": "conflict"}
+    adjudicate(predicted, 1, "AML")
+    assert (counting().answers, counting().is_blind) == ({"diagnosis": "AML"}, True)
     adjudicate(predicted, 1, "AML", seen=True)
     assert (counting().answers, counting().is_blind) == ({"diagnosis": "AML"}, False)
-    adjudicate(predicted, 1, "AA")
-    assert (counting().answers, counting().is_blind) == ({"diagnosis": "AA"}, True)
+    adjudicate(predicted, 1, "AA")  # by the same person, who has seen the prediction
+    assert (counting().answers, counting().is_blind) == ({"diagnosis": "AA"}, False)
     # A reader who changes his mind, and one who saw the prediction: the adjudicated one stays.
     give(predicted, 1, "B", "AML", seen=True)
     assert (counting().answers, counting().is_blind) == ({"diagnosis": "AA"}, False)
@@ -403,7 +408,7 @@ def test_an_adjudicated_answer_counts_alone_and_deletes_nothing(predicted: Study
         found = labels.history(connection, 1)
     standing = [(one.reader, one.answer) for one in found if one.superseded_at is None]
     assert standing == [("A", "AA"), ("judge", "AA"), ("B", "AML"), ("judge", "AML")]
-    assert [one.is_adjudicated for one in found] == [False, False, True, True, False, False]
+    assert [one.is_adjudicated for one in found] == [False] * 2 + [True] * 3 + [False] * 2
     adjudicate(predicted, 1, "")
     assert counting().excluded == {"diagnosis": "conflict"}
     adjudicate(predicted, 1, "unsure")
@@ -440,5 +445,10 @@ def test_a_second_reader_may_import_the_same_table(
     with study.database.read() as connection:
         assert hidden_smears(connection, study.scheme, ids) == set()
     adjudicate(study, ids[0], "AML")
+    make_blind(study)
     assert import_as("A") == 0
-    assert import_as("C") == 1  # of the adjudicated one: it says otherwise
+    # Equal answers are answers too: without them kappa would be of the differing ones alone.
+    assert import_as("C") == 2
+    with study.database.read() as connection:
+        (found,) = agreements(connection, study.scheme, ["A", "C"])
+    assert found.pairs[0].equal.value == 1.0

@@ -160,7 +160,7 @@ def test_labels_for_smears_that_are_registered(make_study: MakeStudy, folder: Pa
     study = make_study()
     import_smears(study, [folder])
     table = write_table(folder, "file,patient,diagnosis\n0.png,P9,MDS\nelse.png,P1,AA\n")
-    assert label_known_smears(study, table) == (1, ["else.png"])
+    assert label_known_smears(study, table) == (1, 0, ["else.png"])
     assert rows_of(study)[0].answers == {"diagnosis": "MDS"}
     assert rows_of(study)[0].smear.patient == "P9"
 

@@ -33,6 +33,12 @@ def test_adds_a_folder_with_its_labels_and_files_without(desk: Desk, fields: Pat
     assert sorted(one.read for one in counts.progress) == [0, 16]
 
 
+def test_a_dropped_table_holds_the_labels_of_who_drops_it(desk: Desk, fields: Path) -> None:
+    desk.cases.add([fields], nothing, "Dr B")
+    progress = {one.reader: one.read for one in desk.cases.counts("Dr B").progress}
+    assert progress == {"Dr B": 16}
+
+
 def test_a_bad_file_is_named_and_the_good_ones_are_added(
     desk: Desk, tmp_path: Path, fields: Path
 ) -> None:
