@@ -8,6 +8,7 @@ opens the viewer and saves one PNG per screen. Needs a display; about five minut
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -70,13 +71,15 @@ def _prepare(home: Path) -> None:
 
 
 def _shoot(home: Path, target: Path) -> None:
+    os.environ["MARROW_READER"] = READERS[0]
     viewer = napari.Viewer(title="napari · Marrow")
-    desktop = cases_dock(viewer, home).desktop
+    desktop = cases_dock(viewer, home.with_name("marrow")).desktop
     window = desktop.cases.page.window()
     window.resize(*WINDOW_PX)
     desktop.workbench.resize(*WORKBENCH_PX)
+    _save(window, target / "first-start.png")
+    desktop.study.controller.open(home)
     _wait(lambda: desktop.session.desk is not None and desktop.is_listed)
-    desktop.study.controller.set_reader("Dr A")
     desktop.cases.page.list.table.selectRow(3)
     _wait(lambda: desktop.session.smear_id is not None)
     _save(window, target / "cases.png")
@@ -98,8 +101,6 @@ def _shoot(home: Path, target: Path) -> None:
     desktop.doctor.open()
     _wait(lambda: desktop.doctor.page.model.rowCount() > 0)
     _save(desktop.doctor.page, target / "doctor.png")
-    desktop.study.controller.leave()
-    _save(window, target / "first-start.png")
     viewer.close()
     QApplication.processEvents()
 
@@ -108,7 +109,7 @@ def _results(desktop: Desktop, window: QWidget, target: Path) -> None:
     desktop.workbench.bring(desktop.results)
     desktop.results.controller.set_worklist(True)
     _settle()
-    desktop.results.tab.select(0)
+    desktop.results.tab.move_to(0)
     desktop.results.worklist.open(0)
     _wait(lambda: desktop.session.evidence is not None)
     _save(desktop.workbench, target / "results.png")

@@ -30,6 +30,10 @@ PALETTE = (
 as eight can be; lines differ by their dash, too."""
 
 
+LEGEND_ALPHA = 205
+"""Of what is behind a legend: its words can be read where curves pass under it."""
+
+
 def colour(number: int, alpha: int = 255) -> QColor:
     """The colour of the n-th curve; alpha 0 to 255."""
     made = QColor(PALETTE[number % len(PALETTE)])
@@ -97,7 +101,10 @@ class ThemedPlot(pg.PlotWidget):
         if name == self._foreground or self.legend is None:
             return
         self._foreground = name
-        self.setBackground(self.palette().color(QPalette.ColorRole.Window))
+        ground = self.palette().color(QPalette.ColorRole.Window)
+        self.setBackground(ground)
+        ground.setAlpha(LEGEND_ALPHA)
+        self.legend.setBrush(ground)
         plot = self.getPlotItem()
         for side, title in self._titles.items():
             axis = plot.getAxis(side)

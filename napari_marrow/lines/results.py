@@ -179,7 +179,7 @@ def table_words(state: TableState) -> tuple[str, bool]:
             words += f", page {state.page:,}"
         if state.reading is not None:
             words += f" · reading rows {state.reading.start + 1:,} to {state.reading.stop:,} ..."
-    return f"{words} · blind reading hides smears" if state.hidden else words, False
+    return f"{words} · of what all blind readers have read" if state.hidden else words, False
 
 
 def _label_words(scheme: Scheme, label: Mapping[str, str]) -> str:

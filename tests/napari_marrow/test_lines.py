@@ -221,7 +221,11 @@ def test_a_smear_that_cannot_be_shown_is_named_with_the_reason() -> None:
             "9,000 rows, page 60 · reading rows 5,901 to 6,100 ...",
             False,
         ),
-        (TableState(3, page=1, hidden=True), "3 rows, page 1 · blind reading hides smears", False),
+        (
+            TableState(3, page=1, hidden=True),
+            "3 rows, page 1 · of what all blind readers have read",
+            False,
+        ),
         (
             TableState(9, lost="No route."),
             "No route. Asking again every second; what is shown may be old.",

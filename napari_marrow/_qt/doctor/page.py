@@ -12,6 +12,10 @@ from napari_marrow._qt.lines_model import LinesModel
 from napari_marrow._qt.lines_table import LinesTable
 from napari_marrow.lines.doctor import DOCTOR_COLUMNS, FindingLine
 
+_FOUND, _REMEDY = 2, 3
+FOUND_EXAMPLE = "PostgreSQL, ok: pages and references"
+"""Of the column beside what to do; the whole text is in its tooltip."""
+
 
 class DoctorPage(QWidget):
     """The `DoctorView`.
@@ -31,7 +35,7 @@ class DoctorPage(QWidget):
         self.model: LinesModel[FindingLine] = LinesModel(self)
         self.model.set_columns(DOCTOR_COLUMNS)
         self.table = LinesTable(self.model)
-        self.table.set_widths(["✓", "installation", "PostgreSQL, ok: pages and references", "…"], 3)
+        self._fit_columns(())
         self.words = QLabel()
         self.words.setWordWrap(True)
         self.again = QPushButton("Look again")
@@ -50,6 +54,7 @@ class DoctorPage(QWidget):
     def set_findings(self, lines: Sequence[FindingLine], words: str) -> None:
         """See `DoctorView.set_findings`."""
         self.model.set_lines(lines)
+        self._fit_columns(lines)
         self.words.setText(words)
         self.again.setEnabled(True)
         self.copy.setEnabled(bool(lines))
@@ -58,6 +63,13 @@ class DoctorPage(QWidget):
         """See `DoctorView.set_busy`."""
         self.words.setText(words)
         self.again.setEnabled(False)
+
+    def _fit_columns(self, lines: Sequence[FindingLine]) -> None:
+        """Room for what was found; for what to do, only where there is something to do."""
+        subject = max((line.cells[1] for line in lines), key=len, default="")
+        has_remedy = any(line.cells[_REMEDY] for line in lines)
+        widest = _REMEDY if has_remedy else _FOUND
+        self.table.set_widths(["✓", subject, FOUND_EXAMPLE, "…"], stretch=widest)
 
     def _on_copy_clicked(self) -> None:
         text = "\n".join("\t".join(line.cells) for line in self.model.lines())
