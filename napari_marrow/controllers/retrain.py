@@ -30,6 +30,9 @@ class RetrainView(Protocol):
     def set_prospect(self, prospect: Prospect) -> None:
         """Say who would train and how much work it is, or why it cannot be started."""
 
+    def set_starting(self, is_starting: bool) -> None:
+        """Offer no other start while a sweep is being queued."""
+
     def set_jobs(self, sweeps: Sequence[SweepLine], shown: int | None) -> None:
         """List these sweeps, newest first, and mark the one that is shown."""
 
@@ -70,6 +73,7 @@ class RetrainController:
         self._figure: Figure = "balanced"
         self._followed: Followed | None = None
         self._is_asked = False
+        self._is_starting = False
         self._ticks = 0
         session.events.desk.connect(self._on_desk)
 
@@ -80,8 +84,16 @@ class RetrainController:
             self._look_ahead()
 
     def start(self, wish: SweepWish) -> None:
-        """Queue this sweep and show its board."""
-        self._change(lambda desk: desk.retrain.start(wish), self._on_started)
+        """Queue this sweep and show its board; nothing while another is being queued."""
+        desk = self._session.desk
+        if desk is None or self._is_starting:
+            return
+        self._set_starting(True)
+        self._background.tell(
+            lambda: desk.retrain.start(wish),
+            self._on_started,
+            failed=lambda: self._set_starting(False),
+        )
 
     def stop(self, cells: Sequence[int]) -> None:
         """Let these cells of the shown sweep wait until they are resumed."""
@@ -173,7 +185,12 @@ class RetrainController:
             self._background.ask("retrain-choices", desk.retrain.choices, self._view.set_choices)
             self.look()
 
+    def _set_starting(self, is_starting: bool) -> None:
+        self._is_starting = is_starting
+        self._view.set_starting(is_starting)
+
     def _on_started(self, job: Job) -> None:
+        self._set_starting(False)
         self._is_newest_wanted = True
         self._view.tell(f"Sweep {job.id} is queued.", is_warning=False)
         self.look()

@@ -12,7 +12,7 @@ from marrow.errors import NoStudy
 from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.settings import Settings
 from marrow.study import Study
-from napari_marrow.background import Background
+from napari_marrow.background import Answer, Background, Lane
 from napari_marrow.desk import Desk
 from napari_marrow.desks.sample import make_sample_study
 from napari_marrow.session import Session
@@ -27,6 +27,9 @@ class StudyView(Protocol):
     def show_study(self, home: Path, scheme: Scheme, reader: str) -> None:
         """Name the open study."""
 
+    def set_busy(self, is_busy: bool) -> None:
+        """Take no other wish while a study is being opened or made."""
+
     def set_progress(self, done: int, total: int) -> None:
         """Show how far drawing the sample smears has come; total 0: none are being drawn."""
 
@@ -39,6 +42,8 @@ class _Missing:
 
 class StudyController:
     """Opens the study of the settings at the start, and others on request.
+
+    One at a time: what is asked for before an answer has come is not done.
 
     Parameters
     ----------
@@ -68,19 +73,16 @@ class StudyController:
         self._read_settings = read_settings
         self._make_client = make_client
         self._reader = reader
+        self._is_busy = False
         self._progress = self._shown_progress = (0, 0)
 
     def start(self, home: Path | None = None) -> None:
         """Open the study of this home (None: of the settings) if there is one; else ask."""
-        self._background.ask("study", lambda: self._find(home), self._on_found)
+        self._ask(lambda: self._find(home), self._on_found)
 
     def open(self, home: Path) -> None:
         """Open the study in this folder."""
-        self._background.ask(
-            "study",
-            lambda: Desk.open(self._read_settings(home), self._make_client),
-            self._on_opened,
-        )
+        self._ask(lambda: Desk.open(self._read_settings(home), self._make_client), self._on_opened)
 
     def create(self, home: Path, scheme_file: Path | None) -> None:
         """Make a study in this folder; without a scheme file it asks AA, MDS or AML."""
@@ -89,7 +91,7 @@ class StudyController:
             scheme = AA_MDS_AML if scheme_file is None else Scheme.from_toml(scheme_file)
             return Desk.create(self._read_settings(home), scheme, self._make_client)
 
-        self._background.ask("study", make, self._on_opened)
+        self._ask(make, self._on_opened)
 
     def create_sample(self, home: Path) -> None:
         """Make a study of synthetic smears in this folder, for a first look."""
@@ -101,9 +103,7 @@ class StudyController:
             settings = self._read_settings(home)
             return Desk(*make_sample_study(settings, self._make_client, on_progress))
 
-        self._background.ask(
-            "study", make, self._on_opened, lane="files", failed=self._on_sample_ended
-        )
+        self._ask(make, self._on_opened, lane="files")
 
     def tick(self) -> None:
         """Show how far the sample smears are; called a few times a second."""
@@ -122,9 +122,28 @@ class StudyController:
         if name.strip():
             self._session.reader = name.strip()
 
-    def _on_sample_ended(self) -> None:
-        self._progress = (0, 0)
-        self.tick()
+    def _ask(
+        self,
+        question: Callable[[], Answer],
+        then: Callable[[Answer], None],
+        lane: Lane = "catalogue",
+    ) -> None:
+        if self._is_busy:
+            return
+        self._set_busy(True)
+
+        def on_answer(answer: Answer) -> None:
+            self._set_busy(False)
+            then(answer)
+
+        self._background.tell(question, on_answer, lane=lane, failed=lambda: self._set_busy(False))
+
+    def _set_busy(self, is_busy: bool) -> None:
+        self._is_busy = is_busy
+        self._view.set_busy(is_busy)
+        if not is_busy:
+            self._progress = (0, 0)
+            self.tick()
 
     def _find(self, home: Path | None) -> Desk | _Missing:
         settings = self._read_settings(home)
@@ -140,7 +159,6 @@ class StudyController:
             self._view.show_start(found.home, found.reason)
 
     def _on_opened(self, desk: Desk) -> None:
-        self._on_sample_ended()
         earlier = self._session.desk
         self._session.smear_id = None
         self._session.prediction_id = None

@@ -189,6 +189,28 @@ def background() -> AtOnce:
     return AtOnce()
 
 
+class WhenLetGo(AtOnce):
+    """A `Background` that answers when it is let go, in the order of the questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[Callable[[], None]] = []
+
+    def tell(self, errand: Any, then: Any, *, lane: str = "", failed: Any = None) -> None:
+        answer = super().tell
+        self._held.append(lambda: answer(errand, then, failed=failed))
+
+    def let_go(self) -> None:
+        """Answer all that was asked, and what is asked meanwhile."""
+        while self._held:
+            self._held.pop(0)()
+
+
+@pytest.fixture
+def held_background() -> WhenLetGo:
+    return WhenLetGo()
+
+
 @pytest.fixture
 def client_without_agent() -> Callable[[Study], Client]:
     return make_client

@@ -148,6 +148,21 @@ def test_start_asks_for_what_the_form_says(tab: RetrainTab, qtbot: Any) -> None:
     assert told.args == [WISH]
 
 
+def test_a_double_click_on_start_asks_once(tab: RetrainTab, qtbot: Any) -> None:
+    tab.set_prospect(Prospect("x", work="9 cells"))
+    told: list[SweepWish] = []
+    tab.start_wanted.connect(told.append)
+    qtbot.mouseClick(tab.start, Qt.MouseButton.LeftButton)
+    qtbot.mouseDClick(tab.start, Qt.MouseButton.LeftButton)  # Qt sends it as the second press
+    qtbot.mouseRelease(tab.start, Qt.MouseButton.LeftButton)
+    assert len(told) == 1
+    tab.set_starting(True)
+    tab.set_prospect(Prospect("x", work="9 cells"))
+    assert not tab.start.isEnabled()
+    tab.set_starting(False)
+    assert tab.start.isEnabled()
+
+
 def test_smears_are_left_out_by_hand_and_taken_back(tab: RetrainTab, qtbot: Any) -> None:
     dialog: ExclusionsDialog = tab.exclusions
     assert not dialog.leave.isEnabled()

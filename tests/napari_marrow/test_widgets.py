@@ -459,6 +459,27 @@ def test_a_start_page_offers_the_home_and_a_scheme(qtbot: Any, tmp_path: Path) -
     with qtbot.waitSignal(page.create_wanted) as wanted:
         page.create_button.click()
     assert wanted.args == [tmp_path, tmp_path / "cells.toml"]
+    page.set_busy(True)
+    page.setValue(tmp_path / "other", "")
+    buttons = (page.open_button, page.create_button, page.sample_button)
+    assert not any(one.isEnabled() for one in buttons)
+    page.set_busy(False)
+    assert all(one.isEnabled() for one in buttons)
+
+
+def test_a_double_click_is_one_wish(qtbot: Any, tmp_path: Path) -> None:
+    page = StartPage()
+    qtbot.addWidget(page)
+    page.setValue(tmp_path, "")
+    told: list[Any] = []
+    page.create_wanted.connect(lambda *wanted: told.append(wanted))
+    page.sample_wanted.connect(told.append)
+    for button in (page.create_button, page.sample_button):
+        told.clear()
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        qtbot.mouseDClick(button, Qt.MouseButton.LeftButton)  # Qt sends it as the second press
+        qtbot.mouseRelease(button, Qt.MouseButton.LeftButton)
+        assert len(told) == 1
 
 
 @pytest.fixture

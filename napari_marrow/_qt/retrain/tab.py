@@ -22,6 +22,7 @@ from napari_marrow._qt.retrain.board import Board
 from napari_marrow._qt.retrain.curves import CurvesPane
 from napari_marrow._qt.retrain.exclusions import ExclusionsDialog
 from napari_marrow._qt.retrain.form import SweepForm
+from napari_marrow._qt.single_click import SingleClickButton
 from napari_marrow.lines.board import BoardLines, CurveLines
 from napari_marrow.lines.retrain import Choices, Prospect, SweepLine
 
@@ -67,7 +68,7 @@ class RetrainTab(QWidget):
         self.why.setToolTip("Each labelled smear that is left out, and why; leave out more by hand")
         self.exclusions = ExclusionsDialog(self)
         self.form = SweepForm()
-        self.start = QPushButton("Start")
+        self.start = SingleClickButton("Start")
         self.jobs = QComboBox()
         self.jobs.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.stop = QPushButton("Stop cell")
@@ -76,6 +77,7 @@ class RetrainTab(QWidget):
         self.board = Board()
         self.curves = CurvesPane()
         self._sweeps: tuple[SweepLine, ...] = ()
+        self._can_start = self._is_starting = False
         self._lay_out()
         self._connect()
         self._on_plan_toggled(True)
@@ -96,7 +98,13 @@ class RetrainTab(QWidget):
             prospect.trouble or " ".join(filter(None, (prospect.work, prospect.notes)))
         )
         self.work.setStyleSheet(_TROUBLE if prospect.trouble else "")
-        self.start.setEnabled(bool(prospect.work) and not prospect.trouble)
+        self._can_start = bool(prospect.work) and not prospect.trouble
+        self._enable_start()
+
+    def set_starting(self, is_starting: bool) -> None:
+        """See `RetrainView.set_starting`."""
+        self._is_starting = is_starting
+        self._enable_start()
 
     def set_jobs(self, sweeps: Sequence[SweepLine], shown: int | None) -> None:
         """See `RetrainView.set_jobs`."""
@@ -194,6 +202,9 @@ class RetrainTab(QWidget):
         self.resume.clicked.connect(lambda: self.resume_wanted.emit(self.board.chosen_cells()))
         self.jobs.activated.connect(lambda row: self.job_chosen.emit(self._sweeps[row].job_id))
         self.board.chosen.connect(self._on_chosen)
+
+    def _enable_start(self) -> None:
+        self.start.setEnabled(self._can_start and not self._is_starting)
 
     def _on_plan_toggled(self, is_open: bool) -> None:
         self.plan.setText(f"New sweep {'▾' if is_open else '▸'}")

@@ -56,6 +56,10 @@ class StudyPanel:
         """Called five times a second."""
         self.controller.tick()
 
+    def set_busy(self, is_busy: bool) -> None:
+        """See `StudyView.set_busy`."""
+        self.start_page.set_busy(is_busy)
+
     def set_progress(self, done: int, total: int) -> None:
         """See `StudyView.set_progress`."""
         self.start_page.set_progress(done, total)

@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_marrow._qt.single_click import SingleClickButton
+
 _FROM_FILE = "From a TOML file…"
 
 
@@ -42,6 +44,7 @@ class StartPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scheme_file: Path | None = None
+        self._is_busy = False
         self._words = QLabel()
         self._words.setWordWrap(True)
         self._folder = QLineEdit()
@@ -53,11 +56,11 @@ class StartPage(QWidget):
         self._scheme = QComboBox()
         self._scheme.addItems(["AA / MDS / AML", _FROM_FILE])
         self._scheme.activated.connect(self._on_scheme_activated)
-        self.open_button = QPushButton("Open")
+        self.open_button = SingleClickButton("Open")
         self.open_button.clicked.connect(self._on_open_clicked)
-        self.create_button = QPushButton("Create")
+        self.create_button = SingleClickButton("Create")
         self.create_button.clicked.connect(self._on_create_clicked)
-        self.sample_button = QPushButton("Try it with sample smears")
+        self.sample_button = SingleClickButton("Try it with sample smears")
         self.sample_button.setToolTip(
             "A new study in this folder with 48 synthetic smears, some of them to be labelled"
         )
@@ -69,8 +72,8 @@ class StartPage(QWidget):
         self.progress.setFormat("drawing sample smears, %v of %m")
         self.progress.hide()
         self._lay_out(browse)
-        self._folder.textChanged.connect(self._on_folder_changed)
-        self._on_folder_changed("")
+        self._folder.textChanged.connect(self._enable_buttons)
+        self._enable_buttons()
 
     def setValue(self, home: Path, words: str) -> None:  # noqa: N802
         """Offer this folder, and say why a study is asked for."""
@@ -93,7 +96,11 @@ class StartPage(QWidget):
         self.progress.setVisible(total > 0)
         self.progress.setRange(0, max(total, 1))
         self.progress.setValue(done)
-        self.sample_button.setEnabled(total == 0)
+
+    def set_busy(self, is_busy: bool) -> None:
+        """Take no other wish while a study is being opened or made."""
+        self._is_busy = is_busy
+        self._enable_buttons()
 
     def _lay_out(self, browse: QPushButton) -> None:
         folder = QHBoxLayout()
@@ -121,9 +128,10 @@ class StartPage(QWidget):
         column.addWidget(hint)
         column.addStretch(1)
 
-    def _on_folder_changed(self, text: str) -> None:
+    def _enable_buttons(self, *_changed: object) -> None:
+        is_ready = bool(self._folder.text().strip()) and not self._is_busy
         for button in (self.open_button, self.create_button, self.sample_button):
-            button.setEnabled(bool(text.strip()))
+            button.setEnabled(is_ready)
 
     def _on_browse_clicked(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder of the study", self._folder.text())

@@ -171,6 +171,28 @@ def test_a_sweep_is_started_and_its_board_shown(
     view.choose.assert_called_once_with((1, 3))
 
 
+def test_a_second_click_while_a_sweep_is_being_queued_queues_no_other(
+    held_background: Any, view: Any, desk: Desk, study: Any, labelled: list[int]
+) -> None:
+    session = Session()
+    controller = RetrainController(session, held_background, view)
+    session.desk = desk
+    held_background.let_go()
+    controller.start(WISH)
+    controller.start(WISH)
+    view.set_starting.assert_called_once_with(True)
+    held_background.let_go()
+    with study.database.read() as connection:
+        assert [one.id for one in jobs.newest(connection)] == [1]
+    view.set_starting.assert_called_with(False)
+    controller.start(replace(WISH, loss_weights="1:2:3"))  # refused: the next one may follow
+    held_background.let_go()
+    controller.start(WISH)
+    held_background.let_go()
+    with study.database.read() as connection:
+        assert [one.id for one in jobs.newest(connection)] == [2, 1]
+
+
 def test_tonight_is_a_window_of_the_job(
     controller: RetrainController, study: Any, labelled: list[int]
 ) -> None:

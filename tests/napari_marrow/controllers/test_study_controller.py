@@ -82,3 +82,29 @@ def test_an_empty_reader_changes_nothing(controller: StudyController, session: S
     controller.set_reader(" B ")
     controller.set_reader("  ")
     assert session.reader == "B"
+
+
+def test_one_study_is_made_or_opened_at_a_time(
+    held_background: Any,
+    session: Session,
+    view: Any,
+    client_without_agent: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    controller = StudyController(
+        session, held_background, view, Settings.read, client_without_agent
+    )
+    controller.create(tmp_path / "home", None)
+    controller.create(tmp_path / "home", None)  # the second half of a double click
+    controller.create_sample(tmp_path / "home")
+    controller.open(tmp_path / "elsewhere")
+    view.set_busy.assert_called_once_with(True)
+    held_background.let_go()
+    assert held_background.told == []
+    assert session.desk is not None
+    assert session.desk.home == tmp_path / "home"
+    view.set_busy.assert_called_with(False)
+    controller.open(tmp_path / "elsewhere")
+    held_background.let_go()
+    assert len(held_background.told) == 1
+    view.set_busy.assert_called_with(False)  # after a refusal too
