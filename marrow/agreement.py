@@ -1,9 +1,11 @@
 """How far the readers of a study agree: equal answers, kappa, and where they differ.
 
-A row is a smear that all the readers have answered, and that is open. Smears of one patient are
-not independent, so that every interval is over patients. `unsure` is an answer of its own here:
-to leave out what one reader found hard would flatter the agreement. Adjudicated answers are shown
-beside a disagreement and count in no figure: the readers' own labels stay as they were given.
+A row is an open smear. Two readers are compared over those that both have answered, all together
+over those that all have; a disagreement is two different answers, whoever else has still to read.
+Smears of one patient are not independent, so that every interval is over patients. `unsure` is an
+answer of its own here: to leave out what one reader found hard would flatter the agreement.
+Adjudicated answers are shown beside a disagreement and count in no figure: the readers' own
+labels stay as they were given.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from marrow.statistics import (
 
 Numbers = NDArray[np.int64]
 UNSURE = "unsure"
+NOT_SAID = -1
 _FEWEST = 2
 """Patients, below which nothing is estimated."""
 
@@ -50,13 +53,13 @@ class Figure(Record):
 
 
 class Disagreement(Record):
-    """A smear that the readers answer differently."""
+    """A smear of which two readers or more say different things."""
 
     smear_id: int
     smear: str
     patient: str
     answers: dict[str, str]
-    """By reader."""
+    """By reader, of those who have answered."""
     adjudicated: str | None
     """None: nobody has decided yet."""
 
@@ -65,6 +68,8 @@ class PairAgreement(Record):
     """Two of the readers."""
 
     readers: tuple[str, str]
+    smears: int
+    """That both have answered; of how many patients they are, the figures say."""
     counts: tuple[tuple[int, ...], ...]
     """Smears: a row for each answer of the first reader, a column for each of the second."""
     equal: Figure
@@ -84,11 +89,14 @@ class Agreement(Record):
     """That all the readers have answered."""
     patients: int
     """Of these smears."""
+    answered: dict[str, int]
+    """Smears that a reader has answered, by reader."""
     unsure: dict[str, int]
-    """Smears of which a reader was unsure, by reader."""
+    """Of these, smears of which the reader was unsure."""
     pairs: tuple[PairAgreement, ...]
     fleiss: Figure | None
-    """Kappa of all readers together; None where there are two."""
+    """Kappa of all readers together, over the smears that all have answered; None where there
+    are two."""
     disagreements: tuple[Disagreement, ...]
     """In the order of the smears."""
 
@@ -157,54 +165,69 @@ def _readings(connection: Connection, scheme: Scheme) -> dict[str, list[_Reading
 
 
 def _agreement(head: Head, readers: tuple[str, ...], readings: Sequence[_Reading]) -> Agreement:
-    shared = [one for one in readings if all(name in one.answers for name in readers)]
     answers = (*head.classes, UNSURE)
-    places = {name: place for place, name in enumerate(answers)}
-    # (smears, readers)
-    said = np.array(
-        [[places[one.answers[name]] for name in readers] for one in shared], dtype=np.int64
-    ).reshape(-1, len(readers))
-    patients = np.unique([one.patient for one in shared], return_inverse=True)[1]
+    said = _said(answers, readers, readings)
+    patients = np.unique([one.patient for one in readings], return_inverse=True)[1]
+    is_said = said != NOT_SAID
+    is_shared = is_said.all(axis=1)
     pairs = tuple(
         _pair((readers[first], readers[second]), said[:, [first, second]], patients, len(answers))
         for first, second in combinations(range(len(readers)), 2)
     )
-    differing = [one for one, row in zip(shared, said, strict=True) if len(set(row.tolist())) > 1]
+    is_unsure = said == answers.index(UNSURE)
     return Agreement(
         head=head.name,
         readers=readers,
         answers=answers,
-        smears=len(shared),
-        patients=len(set(patients.tolist())),
-        unsure={
-            name: int(np.sum(said[:, place] == places[UNSURE]))
-            for place, name in enumerate(readers)
-        },
+        smears=int(is_shared.sum()),
+        patients=len(np.unique(patients[is_shared])),
+        answered=dict(zip(readers, is_said.sum(axis=0).tolist(), strict=True)),
+        unsure=dict(zip(readers, is_unsure.sum(axis=0).tolist(), strict=True)),
         pairs=pairs,
-        fleiss=None if len(pairs) == 1 else _figure(patients, lambda: _fleiss(said, patients)),
+        fleiss=None if len(pairs) == 1 else _fleiss(said[is_shared], patients[is_shared]),
         disagreements=tuple(
-            Disagreement(
-                smear_id=one.smear_id,
-                smear=f"S{one.smear_id:06d}",
-                patient=one.patient,
-                answers={name: one.answers[name] for name in readers},
-                adjudicated=one.adjudicated,
-            )
-            for one in differing
+            _disagreement(one, readers)
+            for one, own in zip(readings, said, strict=True)
+            if len(set(own.tolist()) - {NOT_SAID}) > 1
         ),
+    )
+
+
+def _said(
+    answers: Sequence[str], readers: Sequence[str], readings: Sequence[_Reading]
+) -> NDArray[np.int64]:
+    """(smears, readers): the place of each answer, NOT_SAID where there is none."""
+    places = {name: place for place, name in enumerate(answers)}
+    rows = [
+        [places[one.answers[name]] if name in one.answers else NOT_SAID for name in readers]
+        for one in readings
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, len(readers))
+
+
+def _disagreement(one: _Reading, readers: Sequence[str]) -> Disagreement:
+    return Disagreement(
+        smear_id=one.smear_id,
+        smear=f"S{one.smear_id:06d}",
+        patient=one.patient,
+        answers={name: one.answers[name] for name in readers if name in one.answers},
+        adjudicated=one.adjudicated,
     )
 
 
 def _pair(
     readers: tuple[str, str], said: Numbers, patients: Numbers, answers: int
 ) -> PairAgreement:
+    is_shared = (said != NOT_SAID).all(axis=1)
+    (first, second), own = said[is_shared].T, patients[is_shared]
     counts = np.zeros((answers, answers), dtype=np.int64)
-    np.add.at(counts, (said[:, 0], said[:, 1]), 1)
+    np.add.at(counts, (first, second), 1)
     return PairAgreement(
         readers=readers,
+        smears=len(own),
         counts=tuple(tuple(row) for row in counts.tolist()),
-        equal=_figure(patients, lambda: _share(said[:, 0] == said[:, 1], patients)),
-        kappa=_figure(patients, lambda: cohen_kappa(said[:, 0], said[:, 1], patients)),
+        equal=_figure(own, lambda: _share(first == second, own)),
+        kappa=_figure(own, lambda: cohen_kappa(first, second, own)),
     )
 
 
@@ -215,9 +238,12 @@ def _share(is_equal: NDArray[np.bool_], patients: Numbers) -> Interval:
     return patient_bootstrap(mean_metric(is_equal), patients)
 
 
-def _fleiss(said: Numbers, patients: Numbers) -> Interval:
-    votes = (said[:, :, None] == np.arange(said.max() + 1)).sum(axis=1)  # (smears, answers)
-    return fleiss_kappa(votes, patients)
+def _fleiss(said: Numbers, patients: Numbers) -> Figure:
+    def estimate() -> Interval:
+        votes = (said[:, :, None] == np.arange(said.max() + 1)).sum(axis=1)  # (smears, answers)
+        return fleiss_kappa(votes, patients)
+
+    return _figure(patients, estimate)
 
 
 def _figure(patients: Numbers, estimate: Callable[[], Interval]) -> Figure:

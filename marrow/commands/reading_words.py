@@ -38,13 +38,15 @@ def _head_lines(one: Agreement) -> list[str]:
         f"{one.head}: {one.smears} smears of {one.patients} patients have an answer of "
         f"{', '.join(one.readers)}"
     ]
-    if not one.smears:
+    if not any(pair.smears for pair in one.pairs):
         return lines
     if one.fleiss is not None:
         lines.append(f"  Fleiss' kappa of all {figure_text(one.fleiss)}")
     for pair in one.pairs:
         lines += _pair_lines(one, pair)
-    unsure = ", ".join(f"{name} {count}" for name, count in one.unsure.items() if count)
+    unsure = ", ".join(
+        f"{name} {count} of {one.answered[name]}" for name, count in one.unsure.items() if count
+    )
     if unsure:
         lines.append(f"  unsure, which is an answer of its own here: {unsure}")
     if one.disagreements:
@@ -67,7 +69,7 @@ def _pair_lines(one: Agreement, pair: PairAgreement) -> list[str]:
     table = [["", *names], *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     return [
-        f"  {first} and {second}: Cohen's kappa {figure_text(pair.kappa)}",
+        f"  {first} and {second}, {pair.smears} smears: Cohen's kappa {figure_text(pair.kappa)}",
         f"    equal answers {figure_text(pair.equal)}",
         f"    smears by answer, {first} down, {second} across:",
         *(

@@ -46,7 +46,7 @@ class TextLine:
 
 @dataclass(frozen=True)
 class DisagreementLine:
-    """A smear that the readers answer differently."""
+    """A smear of which two readers or more say different things."""
 
     smear_id: int
     head: str
@@ -145,11 +145,13 @@ def _names(names: Sequence[str]) -> str:
 def _figure_lines(one: Agreement) -> list[str]:
     patients = f"{one.patients:,} {'patient' if one.patients == 1 else 'patients'}"
     lines = [f"{one.smears:,} smears of {patients} have an answer of {_names(one.readers)}."]
-    if not one.smears:
+    if not any(pair.smears for pair in one.pairs):
         return lines
     if one.fleiss is not None:
         lines.append(f"Fleiss' kappa of all {figure_words(one.fleiss)}")
-    unsure = ", ".join(f"{name} {count:,}" for name, count in one.unsure.items() if count)
+    unsure = ", ".join(
+        f"{name} {count:,} of {one.answered[name]:,}" for name, count in one.unsure.items() if count
+    )
     if unsure:
         lines.append(f"unsure, which is an answer of its own here: {unsure}")
     return lines
@@ -165,13 +167,13 @@ def _pair(one: Agreement, pair: PairAgreement) -> PairReading:
     )
     words = (
         f"Cohen's kappa {figure_words(pair.kappa)}\nequal answers {figure_words(pair.equal)}\n"
-        f"smears by answer, {first} down, {second} across:"
+        f"{pair.smears:,} smears by answer, {first} down, {second} across:"
     )
-    return PairReading(f"{first} and {second}", words if one.smears else "", columns, lines)
+    return PairReading(f"{first} and {second}", words if pair.smears else "", columns, lines)
 
 
 def _disagreement(head: str, readers: Sequence[str], it: Disagreement) -> DisagreementLine:
-    answers = (it.answers[name] for name in readers)
+    answers = (it.answers.get(name, NOTHING) for name in readers)
     return DisagreementLine(
         it.smear_id, head, (it.smear, it.patient, *answers, it.adjudicated or NOTHING)
     )

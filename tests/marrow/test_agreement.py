@@ -73,7 +73,8 @@ def test_cohen_equals_statsmodels_and_unsure_is_an_answer(
     table = [[pairs.count((a, b)) for b in ANSWERS] for a in ANSWERS]
     assert (found.smears, found.patients, found.answers) == (50, 50, ANSWERS)
     assert pair.counts == tuple(map(tuple, table))
-    assert found.unsure == {"A": first[:50].count("unsure"), "B": second[:50].count("unsure")}
+    assert found.answered == {"A": 60, "B": 50}
+    assert found.unsure == {"A": first.count("unsure"), "B": second[:50].count("unsure")}
     assert min(found.unsure.values()) > 0
     theirs = their_cohen(np.array(table))
     ours = pair.kappa
@@ -128,6 +129,53 @@ def test_three_readers_have_fleiss_kappa_and_three_pairs(
     assert agreed(study, "C", "A").pairs[0].counts == tuple(
         zip(*found.pairs[1].counts, strict=True)
     )
+
+
+def test_a_third_reader_who_has_read_little_hides_nothing(
+    any_study: Study, add_smears: AddSmears
+) -> None:
+    ids = add_smears(any_study, 40)
+    one_patient_each(any_study, ids)
+    first, second, third = readings(40, 3, seed=6)
+    read(any_study, "A", ids, first)
+    read(any_study, "B", ids, second)
+    read(any_study, "C", ids[:10], third[:10])
+    found = agreed(any_study)
+    assert (found.smears, found.answered) == (10, {"A": 40, "B": 40, "C": 10})
+    said = {"A": first, "B": second, "C": third}
+    for pair, size in zip(found.pairs, (40, 10, 10), strict=True):
+        answers = list(zip(*(said[name][:size] for name in pair.readers), strict=True))
+        table = [[answers.count((a, b)) for b in ANSWERS] for a in ANSWERS]
+        assert pair.smears == pair.kappa.n == size
+        assert pair.counts == tuple(map(tuple, table))
+        assert pair.kappa.value == pytest.approx(their_cohen(np.array(table)).kappa)
+    places = np.array([[ANSWERS.index(one) for one in row[:10]] for row in (first, second, third)])
+    assert found.fleiss is not None
+    assert found.fleiss.value == pytest.approx(their_fleiss(aggregate_raters(places.T)[0]))
+    assert found.fleiss.n == 10
+    wanted = [
+        one
+        for place, one in enumerate(ids)
+        if len({first[place], second[place], *third[:10][place : place + 1]}) > 1
+    ]
+    assert [one.smear_id for one in found.disagreements] == wanted
+    assert set(found.disagreements[-1].answers) == {"A", "B"}
+    text = agreement_text([found], 0)
+    assert "10 smears of 10 patients have an answer of A, B, C" in text
+    assert "A and B, 40 smears: Cohen's kappa" in text
+    assert f"A {found.unsure['A']} of 40" in text
+
+
+def test_two_who_have_read_nothing_together_have_no_figure_and_no_disagreement(
+    make_study: MakeStudy, add_smears: AddSmears
+) -> None:
+    study = make_study()
+    ids = add_smears(study, 4)
+    read(study, "A", ids[:2], ["AA", "MDS"])
+    read(study, "B", ids[2:], ["AML", "MDS"])
+    found = agreed(study)
+    assert (found.smears, found.pairs[0].smears, found.disagreements) == (0, 0, ())
+    assert "at least 2" in (found.pairs[0].kappa.reason or "")
 
 
 def test_only_open_smears_count_and_rulings_are_shown(
@@ -203,8 +251,8 @@ def test_golden_agreement(make_study: MakeStudy, add_smears: AddSmears) -> None:
     none = '{"value":null,"low":null,"high":null,' + reason + 'have read; at least 2 are needed"}'
     text = (
         '{"head":"diagnosis","readers":["A","B"],"answers":["AA","MDS","AML","unsure"],'
-        '"smears":2,"patients":1,"unsure":{"A":0,"B":0},'
-        '"pairs":[{"readers":["A","B"],"counts":[[1,0,0,0],[0,0,1,0],[0,0,0,0],[0,0,0,0]],'
+        '"smears":2,"patients":1,"answered":{"A":2,"B":2},"unsure":{"A":0,"B":0},'
+        '"pairs":[{"readers":["A","B"],"smears":2,"counts":[[1,0,0,0],[0,0,1,0],[0,0,0,0],[0,0,0,0]],'
         f'"equal":{none},"kappa":{none}}}],"fleiss":null,'
         '"disagreements":[{"smear_id":2,"smear":"S000002","patient":"P0",'
         '"answers":{"A":"MDS","B":"AML"},"adjudicated":null}]}'

@@ -98,6 +98,19 @@ def test_a_disagreement_is_listed_only_when_both_have_read(
     assert background.told == []
 
 
+def test_a_label_of_a_third_person_hides_no_disagreement_of_two(
+    sit: Sit, study: Study, add_smears: Any
+) -> None:
+    first, second = add_smears(study, 2)
+    read(study, "A", {first: "AA", second: "MDS"})
+    read(study, "B", {first: "AML", second: "MDS"})
+    read(study, "C", {second: "MDS"})
+    seat = sit("C")
+    assert [row.cells for row in seat.rows] == [("S000001", "P0", "AA", "AML", "–", "–")]
+    seat.controller.press("2", seat.rows[0])
+    assert seat.rows[0].cells[-1] == "MDS"
+
+
 def test_a_history_of_a_hidden_smear_holds_ones_own_labels_alone(
     sit: Sit, study: Study, add_smears: Any
 ) -> None:
