@@ -6,7 +6,6 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -18,6 +17,7 @@ from pydantic_settings import (
 )
 from sqlalchemy import URL
 
+from marrow.addresses import database_address, require_broker
 from marrow.errors import BadSettings
 from marrow.schemes import first_fault
 
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     home: Path
     """Folder of the study."""
     database: SecretStr | None = None
-    """SQLAlchemy URL; None: SQLite at <home>/catalogue.sqlite."""
+    """See `database_address`; None: SQLite at <home>/catalogue.sqlite."""
     broker: SecretStr | None = None
     """redis:// or rediss:// URL of the lab's broker; None: the agent's own, if any."""
     store: Path | None = None
@@ -55,18 +55,18 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is a reserved name of a root")
         return {name: folder.expanduser().absolute() for name, folder in roots.items()}
 
+    @field_validator("database")
+    @classmethod
+    def _readable(cls, database: SecretStr | None) -> SecretStr | None:
+        if database is not None:
+            database_address(database.get_secret_value())
+        return database
+
     @field_validator("broker")
     @classmethod
     def _verified(cls, broker: SecretStr | None) -> SecretStr | None:
-        # Unless the address says so, Celery takes any certificate, and sends it the password.
-        url = "" if broker is None else broker.get_secret_value()
-        if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
-            raise ValueError("a rediss:// address must end with ?ssl_cert_reqs=required")
-        if url and not _is_broker(url):
-            raise ValueError(
-                "must be redis://:PASSWORD@HOST:PORT/0, signs like / @ : # in the password "
-                "written as %2F %40 %3A %23"
-            )
+        if broker is not None:
+            require_broker(broker.get_secret_value())
         return broker
 
     @field_validator("store")
@@ -132,14 +132,3 @@ class Settings(BaseSettings):
             raise BadSettings(f"{toml}: no valid TOML ({error})") from error
         except OSError as error:
             raise BadSettings(f"{chosen} cannot be a home: {error.strerror}") from error
-
-
-def _is_broker(url: str) -> bool:
-    """Whether Celery can read the address; what it cannot, it would raise with parts of it."""
-    try:
-        parts = urlsplit(url)
-        names = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    database = parts.path.strip("/")
-    return names and (not database or database.isdecimal())

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.exc import DBAPIError
 
-from marrow.errors import BadSettings
+from marrow.addresses import database_address
 
 BUSY_TIMEOUT_S = 30
 IN_LIMIT = 10_000
@@ -44,20 +44,13 @@ class Database:
     Parameters
     ----------
     url : str
-        SQLAlchemy URL of a SQLite file or a PostgreSQL database.
+        Of a SQLite file or a PostgreSQL database, see `database_address`.
     clock : callable
         Seconds since 1970. Only SQLite uses it (one host); PostgreSQL has its own clock.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
-        try:
-            parsed = make_url(url)
-        except ArgumentError as error:
-            raise BadSettings("MARROW_DATABASE is no database URL") from error
-        if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
-            raise BadSettings("MARROW_DATABASE must be sqlite:///FILE or postgresql+psycopg://...")
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed = database_address(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._clock = clock
         self.engine = _sqlite_engine(parsed) if self.is_sqlite else _postgresql_engine(parsed)

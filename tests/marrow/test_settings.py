@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from marrow.doctor import examine
 from marrow.errors import BadSettings
 from marrow.schemes import AA_MDS_AML
 from marrow.settings import Settings
@@ -77,6 +78,50 @@ def test_refuses_a_broker_that_cannot_be_parsed_without_quoting_it(
     with pytest.raises(BadSettings, match="%2F") as refused:
         Settings.read(tmp_path)
     assert url not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "",
+        "postgresql+psycopg2://marrow:pw@host/marrow",
+        "mysql://marrow:pw@host/marrow",
+        "postgresql+nodriver://marrow:pw@host/marrow",
+        "postgresql://marrow:pw@host:port/marrow",
+        "postgresql://marrow:se@cret@host/marrow",
+        "postgresql://marrow:se@cr/et@host/marrow",
+        "sqlite://",
+        "sqlite://folder/catalogue.sqlite",
+    ],
+)
+def test_refuses_a_database_that_no_driver_can_read_without_quoting_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARROW_DATABASE", url)
+    with pytest.raises(BadSettings, match="%40") as refused:
+        Settings.read(tmp_path)
+    said = str(refused.value)
+    assert said.startswith("MARROW_database: must be postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    assert not any(part in said for part in ("cret", "pw@", "nonsense", "folder/c"))
+    (finding,) = [one for one in examine(lambda: Settings.read(tmp_path)) if one.what == "settings"]
+    assert (finding.is_well, finding.found) == (False, said)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///relative.sqlite",
+        "sqlite:////data/catalogue.sqlite",
+        "postgresql:///marrow?host=/run/postgresql",
+        "postgresql+psycopg://marrow:se%40cret@[::1]:5432/marrow?sslmode=verify-full",
+    ],
+)
+def test_takes_a_database_s_address(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARROW_DATABASE", url)
+    assert Settings.read(tmp_path).database_url == url
 
 
 @pytest.mark.parametrize("url", ["redis://:pw@host:6379/0", "redis://host", "redis://:p%2Fw@h/1"])
