@@ -17,6 +17,8 @@ from napari_marrow.sweep_wish import SweepWish
 TICKS_PER_LIST = 10
 """The list of sweeps is read every two seconds while the tab is looked at; `tick` comes five
 times a second."""
+TICKS_PER_TRY = 10
+"""Of the board, while it cannot be read: every two seconds, otherwise at each tick."""
 TICKS_PER_PROSPECT = 50
 """Who would train changes with each label, and costs a look at all of them: every ten seconds."""
 
@@ -73,6 +75,7 @@ class RetrainController:
         self._figure: Figure = "balanced"
         self._followed: Followed | None = None
         self._is_asked = False
+        self._rest = 0
         self._is_starting = False
         self._ticks = 0
         session.events.desk.connect(self._on_desk)
@@ -132,8 +135,10 @@ class RetrainController:
             self.look()
         if self._ticks % TICKS_PER_PROSPECT == 0:
             self._look_ahead()
+        self._rest = max(0, self._rest - 1)
         is_over = self._followed is not None and self._followed.board.is_finished
-        if not is_over and not self._is_asked:  # an answer is dropped once a newer one is asked
+        # An answer is dropped once a newer one is asked.
+        if not is_over and not self._is_asked and not self._rest:
             self._follow()
 
     def look(self) -> None:
@@ -199,7 +204,9 @@ class RetrainController:
         self._view.tell(words, is_warning=False)
         self._follow()
 
-    def _on_sweeps(self, sweeps: Sequence[SweepLine]) -> None:
+    def _on_sweeps(self, sweeps: Sequence[SweepLine] | None) -> None:
+        if sweeps is None:
+            return
         ids = [one.job_id for one in sweeps]
         wanted = self._shown if self._shown in ids else None
         if ids and (self._is_newest_wanted or wanted is None):
@@ -211,9 +218,12 @@ class RetrainController:
         self._view.set_jobs(sweeps, self._shown)
 
     def _on_follow_failed(self) -> None:
-        self._is_asked = False
+        self._is_asked, self._rest = False, TICKS_PER_TRY
 
-    def _on_followed(self, desk: Desk, followed: Followed) -> None:
+    def _on_followed(self, desk: Desk, followed: Followed | None) -> None:
+        if followed is None:
+            self._on_follow_failed()
+            return
         self._is_asked = False
         if desk is not self._session.desk or followed.board.job_id != self._shown:
             return

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from marrow.board import Board, board_of
 from marrow.catalogue import cohorts, jobs
@@ -15,7 +16,7 @@ from marrow.catalogue.schema import job as job_table
 from marrow.catalogue.sight import Sight
 from marrow.catalogue.stops import Stopped
 from marrow.client import Client
-from marrow.cohort_preview import preview_cohort
+from marrow.cohort_preview import CohortPreview, preview_cohort
 from marrow.commands.sweep_words import plan_text
 from marrow.errors import BadGrid, BadModel
 from marrow.grids import paper_weights, weights_source
@@ -37,6 +38,7 @@ from napari_marrow.lines.retrain import Choices, Prospect, SweepLine, prospect_o
 from napari_marrow.sweep_wish import SweepWish, plan_of
 
 SWEEPS_SHOWN = 20
+NO_ANSWER = "The study's database does not answer just now: this goes on by itself once it does."
 OUTLOOK_EVERY_S = 5.0
 """How a job stands needs a look at all epochs of all unfinished sweeps: 0.1 s for 2,000 of them."""
 
@@ -55,7 +57,8 @@ class RetrainDesk:
     """The sweeps of a study.
 
     No method may run on the GUI thread, nor on two threads at once: boards are kept between
-    questions, and only what is new is read.
+    questions, and only what is new is read. What is asked again and again gives None where the
+    database does not answer: one place says so, and work goes on once it does.
 
     Parameters
     ----------
@@ -90,12 +93,11 @@ class RetrainDesk:
         """
         try:
             spec = self._plan(wish)
+            found = self._preview(spec, reader)
         except (BadGrid, BadModel) as error:
             return Prospect(trouble=str(error))
-        scheme = self._study.scheme
-        with self._study.database.read() as connection:
-            sight = Sight.of(connection, reader)
-            found = preview_cohort(connection, scheme, spec.runs[0], sight)
+        except DBAPIError:
+            return Prospect(trouble=NO_ANSWER)
         who = prospect_of(found, dict(wish.left_out))
         work, *notes = plan_text(spec).split("\n")
         return replace(who, work=f"{work}.", notes=" ".join(notes))
@@ -113,17 +115,20 @@ class RetrainDesk:
             night = Night(at=wish.at, until=wish.until, zone=local_zone())
         return self._client.sweep(self._plan(wish), night=night)
 
-    def sweeps(self) -> tuple[SweepLine, ...]:
-        """The newest sweeps, newest first."""
+    def sweeps(self) -> tuple[SweepLine, ...] | None:
+        """The newest sweeps, newest first; None: the database does not answer."""
         newest = (
             select(job_table.c.id, job_table.c.state, job_table.c.created_at)
             .where(job_table.c.kind == "sweep")
             .order_by(job_table.c.id.desc())
             .limit(SWEEPS_SHOWN)
         )
-        with self._study.database.read() as connection:
-            now = self._study.database.now(connection)
-            rows = connection.execute(newest).all()
+        try:
+            with self._study.database.read() as connection:
+                now = self._study.database.now(connection)
+                rows = connection.execute(newest).all()
+        except DBAPIError:
+            return None
         return tuple(
             SweepLine(row.id, f"job {row.id} · {clock_text(row.created_at, now)} · {row.state}")
             for row in rows
@@ -137,8 +142,8 @@ class RetrainDesk:
         """Let cells of a sweep go on; says in a sentence what still waits."""
         return self._held_words(job_id, self._client.resume_cells(job_id, cells))
 
-    def follow(self, job_id: int, cells: Collection[int] | None, figure: Figure) -> Followed:
-        """The board as it is now, and the curves of these cells.
+    def follow(self, job_id: int, cells: Collection[int] | None, figure: Figure) -> Followed | None:
+        """The board as it is now, and the curves of these cells; None: the database is silent.
 
         Parameters
         ----------
@@ -146,12 +151,20 @@ class RetrainDesk:
             None: a cell for each curve that there is.
         """
         known = self._board if self._board is not None and self._board.job_id == job_id else None
-        with self._study.database.read() as connection:
-            board = board_of(connection, self._study.scheme, job_id, known)
+        try:
+            with self._study.database.read() as connection:
+                board = board_of(connection, self._study.scheme, job_id, known)
+            words = self._job_words(board)
+        except DBAPIError:
+            return None
         self._board = board
         shown = tuple(distinct_cells(board) if cells is None else cells)
-        lines = board_lines(board, self._job_words(board))
-        return Followed(lines, curve_lines(board, shown, figure), shown)
+        return Followed(board_lines(board, words), curve_lines(board, shown, figure), shown)
+
+    def _preview(self, spec: SweepSpec, reader: str) -> CohortPreview:
+        with self._study.database.read() as connection:
+            sight = Sight.of(connection, reader)
+            return preview_cohort(connection, self._study.scheme, spec.runs[0], sight)
 
     def _plan(self, wish: SweepWish) -> SweepSpec:
         return plan_of(wish, self._study.scheme, self._source_of(wish.weights))

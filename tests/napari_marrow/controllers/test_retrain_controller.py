@@ -7,9 +7,17 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from marrow.catalogue import cohorts, jobs, labels, smears
-from napari_marrow.controllers.retrain import TICKS_PER_LIST, RetrainController, RetrainView
+from marrow.errors import NotFound
+from napari_marrow.controllers.retrain import (
+    TICKS_PER_LIST,
+    TICKS_PER_PROSPECT,
+    TICKS_PER_TRY,
+    RetrainController,
+    RetrainView,
+)
 from napari_marrow.desk import Desk
 from napari_marrow.session import Session
 from napari_marrow.sweep_wish import SweepWish
@@ -289,6 +297,46 @@ def test_nothing_is_asked_while_nobody_looks_or_an_answer_is_on_its_way(
     for _ in range(5):
         controller.tick()
     assert background.asked.count("board") == 1
+
+
+def test_a_lost_database_is_told_in_place_and_asked_every_two_seconds(
+    controller: RetrainController, view: Any, background: Any, study: Any, labelled: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    controller.start(WISH)
+    read = study.database.read
+
+    def lose(*_args: Any) -> Any:
+        raise OperationalError("SELECT 1", {}, Exception("the server is gone"))
+
+    background.asked.clear()
+    monkeypatch.setattr(study.database, "read", lose)
+    for _ in range(2 * TICKS_PER_PROSPECT):  # twenty seconds
+        controller.tick()
+    assert background.told == []
+    assert background.asked.count("board") <= 2 * TICKS_PER_PROSPECT / TICKS_PER_TRY
+    assert "does not answer" in view.set_prospect.call_args.args[0].trouble
+    monkeypatch.setattr(study.database, "read", read)
+    tell_epochs(study, 1, 0, range(1, 4), validation=False)
+    for _ in range(TICKS_PER_PROSPECT):
+        controller.tick()
+    assert "loss 0.500" in board_of(view).cells[1].words
+    assert not view.set_prospect.call_args.args[0].trouble
+
+
+def test_a_board_that_fails_otherwise_is_not_asked_at_each_tick(
+    controller: RetrainController, background: Any, desk: Desk, labelled: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    controller.start(WISH)
+
+    def fail(*_args: Any) -> Any:
+        raise NotFound("There is no job 1")
+
+    monkeypatch.setattr(desk.retrain, "follow", fail)
+    for _ in range(3 * TICKS_PER_TRY):
+        controller.tick()
+    assert len(background.told) <= 3
 
 
 def test_an_older_sweep_stays_shown_until_another_is_started(
