@@ -98,27 +98,24 @@ class RetrainController:
             failed=lambda: self._set_starting(False),
         )
 
-    def stop(self, cells: Sequence[int]) -> None:
-        """Let these cells of the shown sweep wait until they are resumed."""
-        job_id = self._shown
-        if job_id is not None and cells:
-            self._change(lambda desk: desk.retrain.stop(job_id, cells), self._on_held)
+    def stop(self, job_id: int, cells: Sequence[int]) -> None:
+        """Let these cells of a sweep wait until they are resumed."""
+        self._hold(lambda desk: desk.retrain.stop(job_id, cells))
 
-    def resume(self, cells: Sequence[int]) -> None:
+    def resume(self, job_id: int, cells: Sequence[int]) -> None:
         """Let these cells go on."""
-        job_id = self._shown
-        if job_id is not None and cells:
-            self._change(lambda desk: desk.retrain.resume(job_id, cells), self._on_held)
+        self._hold(lambda desk: desk.retrain.resume(job_id, cells))
 
     def show(self, job_id: int) -> None:
         """Show this sweep's board; a newer one no longer takes its place."""
         self._is_newest_wanted = False
         self._show(job_id)
 
-    def choose(self, cells: Sequence[int]) -> None:
-        """Draw the curves of these cells."""
-        self._cells = tuple(cells)
-        self._follow()
+    def choose(self, job_id: int, cells: Sequence[int]) -> None:
+        """Draw the curves of these cells, unless another sweep takes their place just now."""
+        if job_id == self._shown:
+            self._cells = tuple(cells)
+            self._follow()
 
     def set_figure(self, figure: Figure) -> None:
         """Draw this figure above the loss."""
@@ -156,10 +153,10 @@ class RetrainController:
                 self._view.set_prospect,
             )
 
-    def _change(self, change: Callable[[Desk], object], then: Callable[..., None]) -> None:
+    def _hold(self, hold: Callable[[Desk], str]) -> None:
         desk = self._session.desk
         if desk is not None:
-            self._background.tell(lambda: change(desk), then)
+            self._background.tell(lambda: hold(desk), self._on_held)
 
     def _show(self, job_id: int | None) -> None:
         self._shown, self._cells, self._followed = job_id, None, None

@@ -213,12 +213,12 @@ def test_chosen_cells_stay_chosen_while_the_board_changes(qtbot: Any) -> None:
     shown = Board()
     qtbot.addWidget(shown)
     shown.setValue(board())
-    told: list[tuple[int, ...]] = []
-    shown.chosen.connect(told.append)
+    told: list[tuple[int, tuple[int, ...]]] = []
+    shown.chosen.connect(lambda job_id, cells: told.append((job_id, cells)))
     for number in (1, 5):
         index = shown.model_.index_of(number)
         shown.selectionModel().select(index, QItemSelectionModel.SelectionFlag.Select)
-    assert told[-1] == (1, 5)
+    assert told[-1] == (1, (1, 5))
     told.clear()
     changed = CellLine(5, "running", ("runs",), 0.5, "")
     shown.setValue(board(one=changed))
@@ -240,7 +240,7 @@ def test_cells_are_stopped_and_resumed_by_what_they_are(tab: RetrainTab, qtbot: 
     tab.choose((0, 1))
     with qtbot.waitSignal(tab.stop_wanted) as told:
         tab.stop.click()
-    assert told.args == [(0, 1)]
+    assert told.args == [1, (0, 1)]
     with qtbot.waitSignal(tab.resume_wanted):
         tab.resume.click()
 

@@ -52,6 +52,11 @@ class BoardModel(QAbstractTableModel):
                     index = self.index(*divmod(place, self.columnCount()))
                     self.dataChanged.emit(index, index)
 
+    @property
+    def job_id(self) -> int:
+        """The sweep, 0: none."""
+        return 0 if self._board is None else self._board.job_id
+
     def cell(self, index: QModelIndex) -> CellLine | None:
         """The cell there."""
         if self._board is None or not index.isValid():
@@ -171,11 +176,11 @@ class Board(QTableView):
 
     Signals
     -------
-    chosen(object)
-        Indices of the cells that a person has chosen, a tuple, ascending.
+    chosen(int, object)
+        The board's job, and the indices of the cells that a person has chosen, a tuple, ascending.
     """
 
-    chosen = Signal(object)
+    chosen = Signal(int, object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -212,6 +217,11 @@ class Board(QTableView):
             for cell in cells:
                 self.selectionModel().select(self.model_.index_of(cell), kinds.Select)
 
+    @property
+    def job_id(self) -> int:
+        """The sweep whose board is on the screen, 0: none."""
+        return self.model_.job_id
+
     def chosen_cells(self) -> tuple[int, ...]:
         """Indices of the chosen cells, ascending."""
         cells = (self.model_.cell(index) for index in self.selectionModel().selectedIndexes())
@@ -223,7 +233,7 @@ class Board(QTableView):
         return tuple(one for one in cells if one is not None)
 
     def _on_selection_changed(self, *_changed: object) -> None:
-        self.chosen.emit(self.chosen_cells())
+        self.chosen.emit(self.job_id, self.chosen_cells())
 
 
 def _shape(board: BoardLines) -> tuple[int, tuple[str, ...], tuple[str, ...]]:

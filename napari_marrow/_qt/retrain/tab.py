@@ -40,8 +40,8 @@ class RetrainTab(QWidget):
     -------
     start_wanted(object)
         A `SweepWish`.
-    stop_wanted(object), resume_wanted(object)
-        Indices of cells, a tuple.
+    stop_wanted(int, object), resume_wanted(int, object)
+        The sweep of the board on the screen, and indices of its cells, a tuple.
     job_chosen(int)
         The sweep to show.
     smear_opened(int)
@@ -49,8 +49,8 @@ class RetrainTab(QWidget):
     """
 
     start_wanted = Signal(object)
-    stop_wanted = Signal(object)
-    resume_wanted = Signal(object)
+    stop_wanted = Signal(int, object)
+    resume_wanted = Signal(int, object)
     job_chosen = Signal(int)
     smear_opened = Signal(int)
 
@@ -198,10 +198,13 @@ class RetrainTab(QWidget):
         self.why.clicked.connect(self._on_why_clicked)
         self.exclusions.smear_opened.connect(self.smear_opened)
         self.exclusions.changed.connect(self.form.set_left_out)
-        self.stop.clicked.connect(lambda: self.stop_wanted.emit(self.board.chosen_cells()))
-        self.resume.clicked.connect(lambda: self.resume_wanted.emit(self.board.chosen_cells()))
+        self.stop.clicked.connect(lambda: self.stop_wanted.emit(*self._chosen()))
+        self.resume.clicked.connect(lambda: self.resume_wanted.emit(*self._chosen()))
         self.jobs.activated.connect(lambda row: self.job_chosen.emit(self._sweeps[row].job_id))
         self.board.chosen.connect(self._on_chosen)
+
+    def _chosen(self) -> tuple[int, tuple[int, ...]]:
+        return self.board.job_id, self.board.chosen_cells()
 
     def _enable_start(self) -> None:
         self.start.setEnabled(self._can_start and not self._is_starting)

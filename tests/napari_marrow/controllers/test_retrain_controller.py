@@ -257,10 +257,10 @@ def test_curves_are_of_the_chosen_cells_and_end_with_them(
 ) -> None:
     controller.start(WISH)
     tell_epochs(study, 1, 0, range(1, 5), validation=False)
-    controller.choose((0,))
+    controller.choose(1, (0,))
     (training,) = view.set_curves.call_args.args[0].loss
     assert training.epochs.tolist() == [1, 2]
-    controller.choose(())
+    controller.choose(1, ())
     curves = view.set_curves.call_args.args[0]
     assert curves.loss == ()
     assert "Choose cells" in curves.words
@@ -270,17 +270,37 @@ def test_a_cell_is_stopped_and_resumed(
     controller: RetrainController, view: Any, background: Any, labelled: list[int]
 ) -> None:
     controller.start(WISH)
-    controller.stop((2, 3))
+    controller.stop(1, (2, 3))
     states = [cell.state for cell in board_of(view).cells]
     assert states == ["waiting", "waiting", "stopped", "stopped"]
     assert [cell.can_resume for cell in board_of(view).cells] == [False, False, True, True]
     assert "3 of 6 runs wait" in view.tell.call_args.args[0]
-    controller.stop((0,))
+    controller.stop(1, (0,))
     assert "goes on" not in board_of(view).cells[1].words[0]
     assert "others go on" in board_of(view).cells[0].words[0]  # cell 1 needs the same runs
-    controller.resume((0, 2, 3))
+    controller.resume(1, (0, 2, 3))
     assert {cell.state for cell in board_of(view).cells} == {"waiting"}
     assert background.told == []
+
+
+def test_a_click_on_the_board_of_before_means_its_own_sweep(
+    held_background: Any, view: Any, desk: Desk, study: Any, labelled: list[int]
+) -> None:
+    session = Session()
+    controller = RetrainController(session, held_background, view)
+    session.desk = desk
+    controller.start(WISH)
+    held_background.let_go()
+    controller.start(replace(WISH, epochs="3"))
+    held_background.let_go()
+    controller.show(1)  # and the board of 2 is still on the screen
+    controller.choose(2, (1,))
+    controller.stop(2, (0, 1))
+    held_background.let_go()
+    assert "Sweep 2: stopped are" in view.tell.call_args.args[0]
+    assert {cell.state for cell in board_of(view).cells} == {"waiting"}
+    assert board_of(view).job_id == 1
+    view.choose.assert_called_with((1, 3))  # what the board of 1 begins with
 
 
 def test_nothing_is_asked_while_nobody_looks_or_an_answer_is_on_its_way(
