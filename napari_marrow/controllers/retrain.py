@@ -79,6 +79,8 @@ class RetrainController:
         self._is_starting = False
         self._ticks = 0
         session.events.desk.connect(self._on_desk)
+        session.events.reader.connect(self._on_sight)
+        session.events.blind.connect(self._on_sight)
 
     def plan(self, wish: SweepWish) -> None:
         """Say what this sweep would do."""
@@ -150,7 +152,7 @@ class RetrainController:
             self._background.ask(
                 "retrain-prospect",
                 lambda: desk.retrain.prospect(wish, reader),
-                self._view.set_prospect,
+                lambda prospect: self._on_prospect(desk, prospect),
             )
 
     def _hold(self, hold: Callable[[Desk], str]) -> None:
@@ -179,7 +181,20 @@ class RetrainController:
             failed=self._on_follow_failed,
         )
 
+    def _on_sight(self, *_changed: object) -> None:
+        """Somebody else looks, or others are hidden: what was left out and why is told anew.
+
+        The window of it may be open while nobody looks at the tab.
+        """
+        self._view.set_prospect(Prospect())
+        self._look_ahead()
+
+    def _on_prospect(self, desk: Desk, prospect: Prospect) -> None:
+        if desk is self._session.desk:
+            self._view.set_prospect(prospect)
+
     def _on_desk(self, desk: Desk | None) -> None:
+        self._view.set_prospect(Prospect())
         self._is_newest_wanted = True
         self._show(None)
         if desk is not None:

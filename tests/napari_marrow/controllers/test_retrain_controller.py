@@ -9,7 +9,8 @@ from unittest.mock import create_autospec
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from marrow.catalogue import cohorts, jobs, labels, smears
+from marrow.catalogue import cohorts, jobs, labels, sight, smears
+from marrow.cohort_preview import HIDDEN
 from marrow.errors import NotFound
 from napari_marrow.controllers.retrain import (
     TICKS_PER_LIST,
@@ -157,6 +158,35 @@ def test_a_patient_is_left_out_by_hand_with_a_reason(
     assert {one.by_hand for one in prospect.exclusions} == {"P5"}
     controller.plan(replace(WISH, left_out=(("nobody", "treated before"),)))
     assert "'nobody' is neither a patient" in view.set_prospect.call_args.args[0].trouble
+
+
+def test_who_is_left_out_is_told_anew_when_somebody_else_looks_or_reads_blind(
+    held_background: Any, view: Any, desk: Desk, study: Any, labelled: list[int]
+) -> None:
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        labels.give(connection, at, study.scheme, labelled[0], {"diagnosis": "MDS"}, "B", False)
+    session = Session(reader="C")
+    controller = RetrainController(session, held_background, view)
+    session.desk = desk
+    controller.plan(WISH)
+    held_background.let_go()
+
+    def reasons() -> list[str]:
+        return [one.cells[3] for one in view.set_prospect.call_args.args[0].exclusions]
+
+    assert reasons() == ["conflict"]
+    view.is_looked_at.return_value = False  # the window of the exclusions is another one
+    with study.database.write() as connection:
+        sight.set_blind_readers(connection, ("B", "C"))
+    session.blind = ("B", "C")
+    assert reasons() == []  # at once
+    held_background.let_go()
+    assert set(reasons()) == {HIDDEN}
+    session.reader = "B"
+    assert reasons() == []
+    held_background.let_go()
+    assert set(reasons()) == {HIDDEN}
 
 
 def test_too_few_patients_for_the_folds_are_told_before_the_start(
