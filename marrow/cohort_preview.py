@@ -22,6 +22,7 @@ from marrow.training_cohort import (
     cohort_of,
     draw_wanted,
     read_labelled,
+    set_apart,
 )
 
 HIDDEN = "hidden by blind reading: not counted here, but in the training"
@@ -127,7 +128,8 @@ def _sides(labelled: Labelled, scheme: Scheme, spec: TrainingSpec) -> tuple[Coho
         wanted = labelled.test_patients if drawn is None else drawn
         cohort = cohort_of(labelled, scheme, spec, wanted)
     except CannotSplit as error:
-        return Cohort(labelled.members, [], [], labelled.left_out), str(error)
+        own, held_out, left_out = set_apart(labelled, spec)
+        return Cohort(own + held_out, [], [], left_out), str(error)
     try:
         if spec.folds and spec.protocol == "honest":
             fold_of(cohort.train, scheme, spec.folds, spec.data_seed, spec.smear_is_patient)

@@ -115,7 +115,7 @@ def draw_wanted(labelled: Labelled, scheme: Scheme, spec: TrainingSpec) -> froze
     """
     if spec.protocol == "seed2022" or labelled.test_patients:
         return None
-    own, held_out, left_out = _sorted(labelled, spec)
+    own, held_out, left_out = set_apart(labelled, spec)
     _refuse(labelled, own + held_out, left_out, spec)
     _refuse_by_hand(labelled, spec, frozenset())
     external = _external_patients(labelled, held_out)
@@ -151,7 +151,7 @@ def cohort_of(
         If no split can be made of the labels, if a site to hold out or a patient to leave out is
         unknown, or if a test patient is left out or has smears of a held-out or locked site.
     """
-    own, held_out, left_out = _sorted(labelled, spec)
+    own, held_out, left_out = set_apart(labelled, spec)
     _refuse(labelled, own + held_out, left_out, spec)
     _refuse_by_hand(labelled, spec, test_patients)
     external = _external_patients(labelled, held_out)
@@ -171,10 +171,13 @@ def cohort_of(
     return Cohort(train, test, held_out, left_out)
 
 
-def _sorted(
+def set_apart(
     labelled: Labelled, spec: TrainingSpec
 ) -> tuple[list[Member], list[Member], list[LeftOut]]:
-    """Members of the study's own sites, those of sites to hold out, and who is left out so far."""
+    """Members of the study's own sites, those of sites to hold out, and who is left out so far.
+
+    Whoever is left out by hand is, whether or not the training would be refused.
+    """
     by_hand = dict(spec.left_out)
     own, held_out, left_out = [], [], list(labelled.left_out)
     for one in labelled.members:

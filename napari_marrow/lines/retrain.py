@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from marrow.cohort_preview import CohortPreview, LeftOutSmear
+from marrow.training_cohort import BY_HAND
 from napari_marrow.lines.column import NOTHING, Column
 
 EXCLUSION_COLUMNS = (Column("smear"), Column("patient"), Column("site"), Column("left out because"))
@@ -15,7 +16,8 @@ EXCLUSION_COLUMNS = (Column("smear"), Column("patient"), Column("site"), Column(
 class ExclusionLine:
     """A labelled smear that does not train, and why."""
 
-    smear_id: int
+    smear_id: int | None
+    """None: of a name that a person gave and no such smear has."""
     cells: tuple[str, ...]
     by_hand: str = ""
     """The patient or smear that a person named; empty: another reason."""
@@ -83,6 +85,25 @@ def prospect_of(found: CohortPreview, left_out: Mapping[str, str]) -> Prospect:
         exclusions=lines,
         trouble=found.trouble or "",
     )
+
+
+def exclusion_lines(
+    found: Sequence[ExclusionLine], left_out: Mapping[str, str]
+) -> tuple[ExclusionLine, ...]:
+    """All that is left out: these smears, and a row for each name by hand that is none of theirs.
+
+    Parameters
+    ----------
+    left_out : mapping
+        Reason by patient or smear that a person leaves out.
+    """
+    matched = {one.by_hand for one in found}
+    unmatched = (
+        ExclusionLine(None, (name, NOTHING, NOTHING, f"{BY_HAND}: {reason}"), by_hand=name)
+        for name, reason in left_out.items()
+        if name not in matched
+    )
+    return (*found, *unmatched)
 
 
 def _exclusion(one: LeftOutSmear, left_out: Mapping[str, str]) -> ExclusionLine:

@@ -185,6 +185,32 @@ def test_smears_are_left_out_by_hand_and_taken_back(tab: RetrainTab, qtbot: Any)
     assert told.args == [4]
 
 
+def test_a_name_that_nobody_has_is_a_row_and_taken_back_alone(tab: RetrainTab, qtbot: Any) -> None:
+    dialog: ExclusionsDialog = tab.exclusions
+    for who in ("P7", "P77"):  # a typo
+        dialog.who.setText(who)
+        dialog.reason.setText("wrong stain")
+        dialog.leave.click()
+    by_hand = "left out by hand: wrong stain"
+    line = ExclusionLine(3, ("S000003", "P7", "north", by_hand), "P7")
+    trouble = "'P77' is neither a patient with a labelled smear nor the name of one"
+    tab.set_prospect(Prospect("x", "1 smear left out", (line,), "1 cell", trouble=trouble))
+    assert dialog.words.text() == trouble
+    assert [one.cells for one in dialog.model.lines()] == [
+        ("S000003", "P7", "north", by_hand),
+        ("P77", "–", "–", by_hand),
+    ]
+    assert not dialog.take_back.isEnabled()  # nothing is chosen
+    dialog.table.selectRow(1)
+    dialog.table.opened.emit(1)  # there is no smear to open
+    dialog.take_back.click()
+    assert tab.form.value().left_out == (("P7", "wrong stain"),)
+    assert dialog.model.lines() == (line,)
+    assert not dialog.take_back.isEnabled()
+    tab.set_prospect(Prospect(trouble="'30, many': give whole numbers"))  # of nobody is told
+    assert [one.by_hand for one in dialog.model.lines()] == ["P7"]
+
+
 def test_without_a_sweep_a_sentence_says_what_to_do(tab: RetrainTab) -> None:
     tab.set_jobs((), None)
     assert "press Start" in tab.below.currentWidget().text()

@@ -15,7 +15,12 @@ from qtpy.QtWidgets import (
 
 from napari_marrow._qt.lines_model import LinesModel
 from napari_marrow._qt.lines_table import LinesTable
-from napari_marrow.lines.retrain import EXCLUSION_COLUMNS, ExclusionLine, Prospect
+from napari_marrow.lines.retrain import (
+    EXCLUSION_COLUMNS,
+    ExclusionLine,
+    Prospect,
+    exclusion_lines,
+)
 
 
 class ExclusionsDialog(QDialog):
@@ -49,6 +54,7 @@ class ExclusionsDialog(QDialog):
         self.take_back = QPushButton("Take back")
         self.take_back.setToolTip("Of the selected rows that were left out by hand")
         self._by_hand: dict[str, str] = {}
+        self._found: tuple[ExclusionLine, ...] = ()
         self._lay_out()
         for edit in (self.who, self.reason):
             edit.textChanged.connect(self._on_changed)
@@ -56,7 +62,7 @@ class ExclusionsDialog(QDialog):
         self.leave.clicked.connect(self._on_leave_clicked)
         self.take_back.clicked.connect(self._on_take_back_clicked)
         self.table.selectionModel().selectionChanged.connect(self._on_changed)
-        self.table.opened.connect(lambda row: self.smear_opened.emit(self.model.line(row).smear_id))
+        self.table.opened.connect(self._on_opened)
         self._on_changed()
 
     def set_prospect(self, prospect: Prospect) -> None:
@@ -64,13 +70,13 @@ class ExclusionsDialog(QDialog):
         self.words.setText(
             prospect.trouble or prospect.excluded or "No labelled smear is left out."
         )
-        self.model.set_lines(prospect.exclusions)
-        self._on_changed()
+        self._found = prospect.exclusions
+        self._show_lines()
 
     def setValue(self, left_out: tuple[tuple[str, str], ...]) -> None:  # noqa: N802
         """These are left out by hand."""
         self._by_hand = dict(left_out)
-        self._on_changed()
+        self._show_lines()
 
     def value(self) -> tuple[tuple[str, str], ...]:
         """Who is left out by hand, each with the reason."""
@@ -92,22 +98,29 @@ class ExclusionsDialog(QDialog):
         rows = [self.model.line(row).by_hand for row in self.table.selected_rows()]
         return list(dict.fromkeys(filter(None, rows)))
 
-    def _unlisted(self) -> list[str]:
-        """Names that are on no row: nobody is called so, and the whole is refused for it."""
-        listed = {line.by_hand for line in self.model.lines()}
-        return [name for name in self._by_hand if name not in listed]
+    def _show_lines(self) -> None:
+        self.model.set_lines(exclusion_lines(self._found, self._by_hand))
+        self._on_changed()
 
     def _on_changed(self, *_changed: object) -> None:
         self.leave.setEnabled(bool(self.who.text().strip() and self.reason.text().strip()))
-        self.take_back.setEnabled(bool(self._chosen() or self._unlisted()))
+        self.take_back.setEnabled(bool(self._chosen()))
 
     def _on_leave_clicked(self) -> None:
         self._by_hand[self.who.text().strip()] = self.reason.text().strip()
         self.who.clear()
         self.reason.clear()
+        self._show_lines()
         self.changed.emit(self.value())
 
     def _on_take_back_clicked(self) -> None:
-        for name in self._chosen() or self._unlisted():
+        for name in self._chosen():
             self._by_hand.pop(name, None)
+        self.table.clearSelection()  # or the rows that move up would be the chosen ones
+        self._show_lines()
         self.changed.emit(self.value())
+
+    def _on_opened(self, row: int) -> None:
+        smear_id = self.model.line(row).smear_id
+        if smear_id is not None:
+            self.smear_opened.emit(smear_id)

@@ -156,8 +156,11 @@ def test_a_patient_is_left_out_by_hand_with_a_reason(
     assert "11 patients" in prospect.cohort
     assert {one.cells[3] for one in prospect.exclusions} == {"left out by hand: treated before"}
     assert {one.by_hand for one in prospect.exclusions} == {"P5"}
-    controller.plan(replace(WISH, left_out=(("nobody", "treated before"),)))
-    assert "'nobody' is neither a patient" in view.set_prospect.call_args.args[0].trouble
+    controller.plan(replace(WISH, left_out=(("P5", "treated"), ("nobody", "treated"))))
+    prospect = view.set_prospect.call_args.args[0]
+    assert "'nobody' is neither a patient" in prospect.trouble
+    assert {one.by_hand for one in prospect.exclusions} == {"P5"}  # and is not forgotten for it
+    assert "11 patients" in prospect.cohort
 
 
 def test_who_is_left_out_is_told_anew_when_somebody_else_looks_or_reads_blind(
