@@ -214,6 +214,11 @@ def _run_state(board: Board, run: RunCurves) -> State:
     return "stopped" if run.run in board.stopped_runs else "waiting"
 
 
+def _goes_on(board: Board, run: RunCurves) -> bool:
+    # A stopped run is at work up to its next batch, and goes no further.
+    return run.state in ("waiting", "running") and run.run not in board.stopped_runs
+
+
 def _cell(board: Board, number: int) -> CellState:
     cell = board.spec.cells[number]
     numbers = runs_of(board.spec, number)
@@ -228,7 +233,7 @@ def _cell(board: Board, number: int) -> CellState:
         epochs=cell.epochs,
         seed=cell.seed,
         state=_cell_state(board, number, own, made),
-        goes_on=is_stopped and not set(numbers) <= set(board.stopped_runs),
+        goes_on=is_stopped and any(_goes_on(board, run) for run in own),
         epoch=at,
         done=sum(min(run.epoch, cell.epochs) for run in own),
         total=cell.epochs * len(own),

@@ -132,6 +132,16 @@ def test_a_stopped_cell_says_whether_its_runs_go_on() -> None:
     assert states(story.board((1,))) == ["running", "running"]
 
 
+def test_nothing_goes_on_for_a_stopped_cell_whose_other_runs_are_done() -> None:
+    story = Story().epochs(0, 1, 2, 3, 4).epochs(1, 1)
+    story.add("note", text="both", stopped_cells=[0, 1], stopped_runs=[1, 2])  # of those not done
+    board = story.board()
+    assert [one.state for one in board.runs] == ["done", "stopped", "stopped"]
+    assert states(board) == ["stopped", "stopped"]
+    assert not any(cell.goes_on for cell in board.cells)
+    assert not any(cell.goes_on for cell in story.board((1, 2)).cells)  # up to their next batch
+
+
 def test_models_make_cells_done_and_one_of_them_chosen() -> None:
     story = Story()
     for run in range(3):
