@@ -73,6 +73,8 @@ class CohortPreview(Record):
     patients: int
     """Of both sides, as are the smears."""
     smears: int
+    test_patients: int
+    """Patients that would be tested, each counted once, whatever classes its images have."""
     test: Literal["drawn", "will be drawn", "none"]
     """The study's test patients never move once they are drawn; none: seed2022 has none."""
     held_out: tuple[SiteCount, ...]
@@ -82,11 +84,6 @@ class CohortPreview(Record):
     """These smears, in the order of their ids."""
     trouble: str | None
     """Why the training would be refused, in a sentence; None: it would begin."""
-
-    @property
-    def test_patients(self) -> int:
-        """Patients that would be tested; one with images of several classes counts once a class."""
-        return sum(one.test for one in self.classes)
 
 
 def preview_cohort(
@@ -113,6 +110,7 @@ def preview_cohort(
         classes=_classes(cohort, scheme),
         patients=_patients(cohort.train + cohort.test),
         smears=len(cohort.train) + len(cohort.test),
+        test_patients=_patients(cohort.test),
         test=_test_words(labelled, spec),
         held_out=tuple(_site(cohort.held_out, site) for site in spec.hold_out_sites),
         excluded=dict(Counter(one.reason for one in rows).most_common()),

@@ -14,15 +14,17 @@ from PIL import Image
 from marrow.catalogue import cohorts, labels, smears
 from marrow.catalogue import sight as sights
 from marrow.cohort_preview import HIDDEN, preview_cohort
+from marrow.commands.cohort_words import cohort_text
 from marrow.errors import CannotSplit, UnreachableSmear
 from marrow.importing import import_smears
 from marrow.records import TrainingSpec
-from marrow.schemes import AA_MDS_AML
+from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.study import Study
 from training.dataset import LabelledSmear
 from training.splits import split_of
 from worker.cohort import cohort_of
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 MakeStudy = Callable[..., Study]
 SPEC = TrainingSpec()
 CLASSES = ("AA", "MDS", "AML")
@@ -293,6 +295,24 @@ def test_a_preview_says_drawn_once_they_are_and_why_a_training_would_be_refused(
     assert shown.trouble is not None  # the folds come after the sides, which are known
     assert "--folds" in shown.trouble
     assert shown.test_patients > 0
+
+
+def test_a_test_patient_with_images_of_several_classes_is_counted_once(
+    make_study: MakeStudy, add_smears: Callable[..., list[int]]
+) -> None:
+    study = make_study(Scheme.from_toml(EXAMPLES / "cells.toml"))
+    ids = add_smears(study, 60)
+    with study.database.write() as connection:
+        for number, smear_id in enumerate(ids):
+            smears.describe(connection, [smear_id], patient=f"P{number // 3}")
+            given = {"lineage": ("GRAN", "LYM", "MON")[number % 3], "eosinophil": "other"}
+            labels.give(connection, 1.0, study.scheme, smear_id, given, "A", False)
+        shown = preview_cohort(connection, study.scheme, SPEC)
+    assert shown.trouble is None
+    assert [one.test for one in shown.classes] == [shown.test_patients] * 3  # each has all three
+    assert 0 < shown.test_patients < shown.patients == 20
+    words = f"test patients, will be drawn: {shown.test_patients} (GRAN"
+    assert words in cohort_text(shown)
 
 
 def test_a_preview_tells_a_blind_reader_nothing_of_labels_that_are_hidden(fill) -> None:
