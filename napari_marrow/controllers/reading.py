@@ -133,11 +133,9 @@ class ReadingController:
         )
 
     def _adjudicate(self, desk: Desk, line: DisagreementLine, answer: str) -> None:
-        session = self._session
-        reader, is_seen = session.reader, line.smear_id in session.seen
-        name = line.cells[0]
+        reader, name = self._session.reader, line.cells[0]
         self._background.tell(
-            lambda: desk.reading.adjudicate(line.smear_id, line.head, answer, reader, is_seen),
+            lambda: desk.reading.adjudicate(line.smear_id, line.head, answer, reader),
             lambda _done: self._on_adjudicated(line, answer),
             failed=lambda: self._view.tell(f"{name} was not adjudicated: try again.", True),
         )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
 from marrow.agreement import Agreement, agreements
-from marrow.catalogue import labels
+from marrow.catalogue import labels, predictions
 from marrow.catalogue.schema import label, smear
 from marrow.catalogue.sight import Sight, blind_readers, count_hidden, set_blind_readers
 from marrow.errors import BadReaders
@@ -100,8 +100,11 @@ class ReadingDesk:
         with self._study.database.write() as connection:
             return set_blind_readers(connection, names)
 
-    def adjudicate(self, smear_id: int, head: str, answer: str, reader: str, is_seen: bool) -> None:
+    def adjudicate(self, smear_id: int, head: str, answer: str, reader: str) -> None:
         """Store the answer that counts for this smear, "" takes it back.
+
+        It counts as blind only where no model has said anything of the smear: what was on a
+        screen before this viewer was started, nobody knows.
 
         Raises
         ------
@@ -110,7 +113,8 @@ class ReadingDesk:
         """
         with self._study.database.write() as connection:
             at = self._study.database.now(connection)
-            scheme = self._study.scheme
+            scheme, sight = self._study.scheme, Sight.of(connection, reader)
+            is_seen = bool(predictions.shown_to(connection, scheme, [smear_id], sight))
             labels.adjudicate(connection, at, scheme, smear_id, {head: answer}, reader, is_seen)
 
     def history(self, smear_id: int, reader: str) -> History:
