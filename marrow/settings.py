@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     """Folder of models and copied smears, shared by all hosts; None: <home>/store."""
     roots: dict[str, Path] = Field(default_factory=dict)
     """Root names and where this host sees them, as JSON: {"smears": "/mnt/smears"}."""
-    reader: str = Field(default_factory=lambda: os.environ.get("USER") or "reader")
-    """Name under which labels are stored."""
+    reader: str = Field("", validate_default=True)
+    """Name under which labels are stored; blank: the user's, as the system has it."""
     agent_idle_s: float = Field(600, gt=0)
     """The agent stops after so long without an unfinished job."""
     threads: int | None = Field(None, ge=1)
@@ -54,6 +54,15 @@ class Settings(BaseSettings):
             if name in {LOCAL_ROOT, STORE_ROOT, ""}:
                 raise ValueError(f"{name!r} is a reserved name of a root")
         return {name: folder.expanduser().absolute() for name, folder in roots.items()}
+
+    @field_validator("reader")
+    @classmethod
+    def _named(cls, reader: str) -> str:
+        # Blind readers are stored stripped: another spelling would never open a smear.
+        name = reader.strip() or os.environ.get("USER", "").strip() or "reader"
+        if not name.isprintable():
+            raise ValueError("must be a name without control characters")
+        return name
 
     @field_validator("database")
     @classmethod

@@ -72,7 +72,7 @@ class StudyController:
         self._view = view
         self._read_settings = read_settings
         self._make_client = make_client
-        self._reader = reader
+        self._reader = reader.strip()
         self._is_busy = False
         self._progress = self._shown_progress = (0, 0)
 
@@ -118,8 +118,8 @@ class StudyController:
             self._view.show_start(desk.home, "")
 
     def set_reader(self, name: str) -> None:
-        """Under which name labels are stored from now on; an empty one changes nothing."""
-        if name.strip():
+        """Under which name labels are stored from now on; one that is none changes nothing."""
+        if name.strip() and name.isprintable():
             self._session.reader = name.strip()
 
     def _ask(

@@ -38,6 +38,19 @@ def test_the_environment_wins_over_the_file_and_the_option_over_both(
     assert Settings.read().home == tmp_path / "elsewhere"
 
 
+@pytest.mark.parametrize(
+    ("given", "user", "name"),
+    [("anna ", "root", "anna"), (" \t", "root", "root"), ("", " ", "reader"), (None, "bo ", "bo")],
+)
+def test_a_reader_has_the_name_that_a_blind_reader_would_have(
+    given: str | None, user: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", user)
+    if given is not None:
+        monkeypatch.setenv("MARROW_READER", given)
+    assert Settings.read(tmp_path).reader == name
+
+
 def test_passwords_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARROW_DATABASE", "postgresql://marrow:hidden@db/marrow")
     monkeypatch.setenv("MARROW_BROKER", "redis://:hidden@broker/0")
@@ -51,6 +64,7 @@ def test_passwords_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("MARROW_ROOTS", '{"local": "/a"}', "reserved name"),
         ("MARROW_THREADS", "0", "threads"),
+        ("MARROW_READER", "anna\x1b[1m", "reader: must be a name without control characters"),
         ("MARROW_AGENT_IDLE_S", "soon", "agent_idle_s"),
     ],
 )

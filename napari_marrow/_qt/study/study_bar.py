@@ -66,7 +66,8 @@ class StudyBar(QWidget):
         wanted = self._reader.text().strip()
         if wanted == self._stored:
             return
-        if not wanted or (self._is_labelling and not self._is_sure(wanted)):
+        is_name = bool(wanted) and wanted.isprintable()
+        if not is_name or (self._is_labelling and not self._is_sure(wanted)):
             self._reader.setText(self._stored)
             return
         self._stored = wanted

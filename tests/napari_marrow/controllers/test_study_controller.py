@@ -81,6 +81,7 @@ def test_a_refusal_is_told_and_the_open_study_stays(
 def test_an_empty_reader_changes_nothing(controller: StudyController, session: Session) -> None:
     controller.set_reader(" B ")
     controller.set_reader("  ")
+    controller.set_reader("B\x1b[1m")
     assert session.reader == "B"
 
 
