@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 
 from marrow.errors import BadGrid, BadModel
 from marrow.records import Augment, Protocol
 from marrow.schemes import Scheme
+from marrow.sweeps import are_shares
 
 PAPER_WEIGHTS = ((5.0, 5.0), (2.0, 8.0), (1.0, 9.0))
 """Of Wang et al. 2022, (two-class head, three-class head)."""
+
+MOST_DIGITS = 19
+"""Of the largest seed."""
 
 
 def augment_of(asked: Augment | None, protocol: Protocol) -> Augment:
@@ -60,8 +63,7 @@ def read_weights(text: str, scheme: Scheme) -> tuple[float, ...]:
         weights = tuple(float(part) for part in text.split(":"))
     except ValueError:
         weights = ()
-    is_whole = len(weights) == len(scheme.heads) and all(map(math.isfinite, weights))
-    if not is_whole or min(weights) < 0 or sum(weights) <= 0:
+    if len(weights) != len(scheme.heads) or not are_shares(weights):
         heads = ", ".join(head.name for head in scheme.heads)
         example = ":".join(["1", "9", *["1"] * len(scheme.heads)][: len(scheme.heads)])
         raise BadGrid(f"{text!r}: give one number per head ({heads}), as in {example}")
@@ -74,9 +76,12 @@ def read_numbers(text: str, example: str) -> tuple[int, ...]:
     Raises
     ------
     BadGrid
-        If a part is no whole number; `example` says what one types.
+        If a part is no whole number, or too long; `example` says what one types.
     """
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
         raise BadGrid(f"{text!r}: give whole numbers, as in {example}")
+    longest = max(map(len, parts))
+    if longest > MOST_DIGITS:
+        raise BadGrid(f"A number of {longest:,} digits is too long: give numbers as in {example}")
     return tuple(int(part) for part in parts)

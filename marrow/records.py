@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Record(BaseModel):
@@ -97,10 +97,15 @@ class Region(Record):
     reader: str
 
 
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What torch takes."""
+
+
 class TrainingSpec(Record):
     """All that decides how one run is trained; the same spec gives the same models."""
 
     backbone: str = "resnet50"
+    """A torchvision network that ends in a feature map."""
     weights: str = "none"
     """`none`, `imagenet`, or the path of a state dict or safetensors file."""
     weights_sha256: str | None = None
@@ -111,9 +116,9 @@ class TrainingSpec(Record):
     rate and an order by (seed, epoch) it is the model of a run of that length, bit for bit."""
     loss_weights: tuple[float, ...] = ()
     """One per head, in the scheme's order; () means equal. Normalised to sum 1."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the heads, the order of the batches and dropout."""
-    data_seed: int = 0
+    data_seed: Seed = 0
     """Of the test draw, the folds, the tiles of a slide and the augmented copies: the same for
     all seeds of a sweep, so that they share their features."""
     batch_size: int = Field(32, ge=2, le=4096)
@@ -145,6 +150,13 @@ class TrainingSpec(Record):
     reason; they are counted on the card."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of training a trunk; auto: bf16 where the processor computes in it."""
+
+    @field_validator("backbone")
+    @classmethod
+    def _is_named(cls, backbone: str) -> str:
+        if not backbone.strip():
+            raise ValueError("name a torchvision network, such as resnet50")
+        return backbone
 
     @property
     def kept_epochs(self) -> tuple[int, ...]:

@@ -19,6 +19,11 @@ NO_FOLDS = (
 )
 
 
+MOST_CELLS = 500
+"""Ten seeds of a grid five times the paper's; a board of more says nothing, and a slip of the
+keyboard, such as 30 seeds too many, would take the machine for weeks."""
+
+
 class Grid(Record):
     """What a person asks of a sweep: every combination of these is a cell."""
 
@@ -39,7 +44,7 @@ def plan(grid: Grid) -> SweepSpec:
     Raises
     ------
     BadGrid
-        If the grid is empty, a cell is asked for twice, or there is one fold.
+        If the grid is empty or too large, a cell is asked for twice, or there is one fold.
 
     Source: SCIENCE.md, section 4; both are exact and not approximations.
     """
@@ -136,8 +141,14 @@ def _refuse(grid: Grid) -> None:
     ):
         if not given:
             raise BadGrid(f"The grid has no {name}: give at least one")
+    cells = len(grid.loss_weights) * len(grid.epochs) * len(grid.seeds)
+    if cells > MOST_CELLS:
+        raise BadGrid(
+            f"The grid has {cells:,} cells, and a sweep {MOST_CELLS} at most: give fewer loss "
+            "weights, epochs or seeds, or queue several sweeps"
+        )
     for weights in grid.loss_weights:
-        if weights and not (all(0 <= one < math.inf for one in weights) and sum(weights) > 0):
+        if weights and not are_shares(weights):
             raise BadGrid(
                 f"The loss weights {weights_text(weights)} are no shares: give numbers, none "
                 "negative and one above 0"
@@ -153,6 +164,11 @@ def _refuse(grid: Grid) -> None:
     _refuse_twice("seed", grid.seeds, grid.seeds)
     if grid.base.folds == 1:
         raise BadGrid("1 fold would leave out all training patients: give 2 or more, or 0 for none")
+
+
+def are_shares(weights: Sequence[float]) -> bool:
+    """Whether each is a part of a sum, and there is one."""
+    return all(one >= 0 for one in weights) and 0 < sum(weights) < math.inf
 
 
 def _refuse_twice(name: str, compared: Sequence[object], given: Sequence[object]) -> None:

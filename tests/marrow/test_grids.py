@@ -24,7 +24,9 @@ def test_reads_loss_weights_as_they_are_typed() -> None:
     assert read_grid_weights("equal", CELLS) == ((),)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1:2:3", "1:-1", "0:0", "a:b", "1:inf", "5:5,"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:2:3", "1:-1", "0:0", "a:b", "1:inf", "5:5,", "1e308:1.5e308"]
+)
 def test_refuses_weights_that_are_not_one_share_per_head(text: str) -> None:
     with pytest.raises(BadGrid, match=r"give one number per head \(mds, diagnosis\), as in 1:9"):
         read_grid_weights(text, AA_MDS_AML)
@@ -35,6 +37,12 @@ def test_reads_whole_numbers() -> None:
     for text in ("", "3.5", "-1", "30,"):
         with pytest.raises(BadGrid, match="give whole numbers, as in 30, 50"):
             read_numbers(text, "30, 50")
+
+
+def test_refuses_a_number_that_python_would_not_read_without_repeating_it() -> None:
+    with pytest.raises(BadGrid, match="A number of 5,000 digits is too long") as refused:
+        read_numbers("30, " + "9" * 5000, "30, 50")
+    assert len(str(refused.value)) < 100
 
 
 def test_the_papers_weights_are_offered_where_there_are_two_heads() -> None:

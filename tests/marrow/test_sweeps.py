@@ -109,6 +109,8 @@ def test_the_base_own_cell_does_not_count() -> None:
         (grid(((-1, 2),)), "-1:2 are no shares"),
         (grid(((0, 0),)), "0:0 are no shares"),
         (grid(((float("nan"), 1),)), "nan:1 are no shares"),
+        (grid(((1e308, 1.5e308),)), "1e+308:1.5e+308 are no shares"),
+        (grid(seeds=tuple(range(56))), "504 cells, and a sweep 500 at most"),
         (grid(epochs=(0, 30)), "0 epochs train nothing"),
         (grid(folds=1), "1 fold would leave out all"),
     ],
