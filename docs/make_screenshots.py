@@ -22,10 +22,10 @@ from qtpy.QtWidgets import QApplication, QWidget
 from marrow.catalogue import labels, sight, smears
 from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client
+from marrow.sample_study import make_sample_study
 from marrow.settings import Settings
 from napari_marrow._qt.desktop import Desktop
 from napari_marrow._qt.opening import cases_dock
-from napari_marrow.desks.sample import make_sample_study
 
 WINDOW_PX = (1360, 820)
 WORKBENCH_PX = (1200, 640)

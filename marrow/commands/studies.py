@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from marrow.catalogue import smears
 from marrow.catalogue.database import Database
 from marrow.catalogue.migrate import HEAD, migrate
+from marrow.catalogue.smears import SmearFilter
 from marrow.cli import REFUSED, AsJson, console, session_of, show
+from marrow.client import Client
 from marrow.errors import NotFound
 from marrow.importing import ImportReport, label_known_smears
 from marrow.schemes import AA_MDS_AML, Scheme
+from marrow.settings import Settings
 from marrow.study import Study
 
 IsBlind = Annotated[
@@ -36,18 +40,42 @@ def init(
     scheme: Annotated[
         Path | None, typer.Option(help="TOML file with the questions; default: AA / MDS / AML.")
     ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="With synthetic smears, for a first look.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new study in this home."""
+    if sample and scheme is not None:
+        raise typer.BadParameter("the sample smears have their own questions: leave --scheme out")
     settings = session_of(context).settings
-    chosen = AA_MDS_AML if scheme is None else Scheme.from_toml(scheme)
-    study = Study.create(settings, chosen)
+    if sample:
+        study = _draw_sample(settings)
+    else:
+        study = Study.create(settings, AA_MDS_AML if scheme is None else Scheme.from_toml(scheme))
+    with study.database.read() as connection:
+        drawn = smears.count(connection, SmearFilter())
+    chosen = study.scheme
     heads = {head.name: list(head.classes) for head in chosen.heads}
-    text = f"New study in {settings.home}\n" + "\n".join(
-        f"  {name}: {', '.join(classes)}" for name, classes in heads.items()
-    )
-    show(as_json, {"home": str(settings.home), "scheme": chosen.name, "heads": heads}, text)
+    lines = [f"New study in {settings.home}"]
+    lines += [f"  {name}: {', '.join(classes)}" for name, classes in heads.items()]
+    lines += [f"  {drawn} synthetic smears, drawn by a program"] * sample
+    values = {"home": str(settings.home), "scheme": chosen.name, "heads": heads, "smears": drawn}
+    show(as_json, values, "\n".join(lines))
     study.close()
+
+
+def _draw_sample(settings: Settings) -> Study:
+    from marrow.sample_study import make_sample_study  # scipy: not for every `marrow --help`
+
+    with Progress(console=console(), transient=True) as progress:
+        bar = progress.add_task("Drawing smears", total=None)
+        study, _client = make_sample_study(
+            settings,
+            Client,
+            lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    return study
 
 
 def import_(

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from marrow.client import Client
 from marrow.errors import NoStudy
+from marrow.sample_study import make_sample_study
 from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.settings import Settings
 from marrow.study import Study
 from napari_marrow.background import Answer, Background, Lane
 from napari_marrow.desk import Desk
-from napari_marrow.desks.sample import make_sample_study
 from napari_marrow.session import Session
 
 

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from marrow import sample_study
+from marrow.catalogue import smears
+from marrow.catalogue.smears import SmearFilter
 from marrow.cli import main
 from marrow.client import Client
 from marrow.exporting import NOTICE, harmless, write_job_csv
@@ -55,6 +58,24 @@ def test_is_a_command_of_its_own() -> None:
 def home(tmp_path: Path) -> Path:
     assert marrow(tmp_path / "home", "init").returncode == 0
     return tmp_path / "home"
+
+
+def test_a_sample_study_is_made_without_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_study, "PATIENTS", 3)
+    monkeypatch.setattr(sample_study, "UNLABELLED", 1)
+    done = marrow(tmp_path / "home", "init", "--sample", "--json")
+    assert (done.returncode, json.loads(done.stdout)["smears"]) == (0, 18)
+    study = Study.open(Settings.read(tmp_path / "home"))
+    with study.database.read() as connection:
+        assert smears.count(connection, SmearFilter(labelled=True)) == 12
+    study.close()
+    again = marrow(tmp_path / "home", "init", "--sample")
+    assert (again.returncode, "already holds a study" in again.stderr) == (1, True)
+    scheme = str(ROOT / "examples" / "cells.toml")
+    assert marrow(tmp_path / "other", "init", "--sample", "--scheme", scheme).returncode == 2
+    assert not (tmp_path / "other").exists()
 
 
 def write_smear(path: Path) -> Path:

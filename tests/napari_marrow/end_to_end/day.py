@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 
+from marrow import sample_study as sample
 from marrow.catalogue import jobs, labels, models
 from marrow.client import Client
 from marrow.records import Job
 from marrow.settings import Settings
 from marrow.study import Study
-from napari_marrow.desks import sample
 
 pytestmark = [
     pytest.mark.viewer,
