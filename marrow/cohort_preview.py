@@ -8,6 +8,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from marrow.catalogue import cohorts
 from marrow.catalogue.sight import Sight
 from marrow.errors import CannotSplit
 from marrow.folds import fold_of
@@ -78,6 +79,10 @@ class CohortPreview(Record):
     test: Literal["drawn", "will be drawn", "none"]
     """The study's test patients never move once they are drawn; none: seed2022 has none."""
     held_out: tuple[SiteCount, ...]
+    open_sites: tuple[str, ...]
+    """Sites that can be held out."""
+    locked_sites: tuple[str, ...]
+    """Sites that no training sees."""
     excluded: dict[str, int]
     """Labelled smears that do not count, by reason, the most frequent first."""
     left_out: tuple[LeftOutSmear, ...]
@@ -113,6 +118,8 @@ def preview_cohort(
         test_patients=_patients(cohort.test),
         test=_test_words(labelled, spec),
         held_out=tuple(_site(cohort.held_out, site) for site in spec.hold_out_sites),
+        open_sites=tuple(cohorts.open_sites(connection)),
+        locked_sites=tuple(sorted(labelled.locked)),
         excluded=dict(Counter(one.reason for one in rows).most_common()),
         left_out=rows,
         trouble=None if hidden else trouble,

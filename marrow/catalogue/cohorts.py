@@ -86,6 +86,12 @@ def sites(connection: Connection) -> list[str]:
     return sorted(connection.execute(rows).scalars())
 
 
+def open_sites(connection: Connection) -> list[str]:
+    """The sites that a training can hold out, sorted: those that are not locked."""
+    locked = locked_sites(connection)
+    return [site for site in sites(connection) if site not in locked]
+
+
 def lock_site(connection: Connection, at: float, scheme: Scheme, site: str) -> SiteLock:
     """Hide a site from training and note what it holds; a lock that is there stands.
 

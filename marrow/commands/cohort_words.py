@@ -16,6 +16,10 @@ def cohort_text(found: CohortPreview) -> str:
         f"held out: site {one.site}, {one.patients} patients, {one.smears} smears"
         for one in found.held_out
     ]
+    if found.open_sites:
+        lines.append(f"sites that can be held out: {', '.join(found.open_sites)}")
+    if found.locked_sites:
+        lines.append(f"locked sites, which no training sees: {', '.join(found.locked_sites)}")
     lines += [f"left out: {count} smears, {reason}" for reason, count in found.excluded.items()]
     lines.append("whether each file can be read is not looked at")
     if found.trouble is not None:

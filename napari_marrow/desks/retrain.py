@@ -78,11 +78,11 @@ class RetrainDesk:
         scheme = self._study.scheme
         with self._study.database.read() as connection:
             locked = cohorts.locked_sites(connection)
-            sites = cohorts.sites(connection)
+            sites = cohorts.open_sites(connection)
         return Choices(
             weights=", ".join(weights_text(one) for one in paper_weights(scheme)),
             heads=tuple(head.name for head in scheme.heads),
-            sites=tuple(site for site in sites if site not in locked),
+            sites=tuple(sites),
             site_words=dict.fromkeys(sorted(locked), "locked"),
         )
 

@@ -280,6 +280,17 @@ def test_a_preview_shows_the_cohort_that_the_worker_makes_of_it(fill, spec) -> N
     assert shown.test == ("none" if spec.protocol == "seed2022" else "will be drawn")
 
 
+def test_a_preview_says_which_sites_can_be_held_out_and_which_are_locked(fill) -> None:
+    study = fill([*site("kiel", 12), *site("ulm", 3), *site("bonn", 3)])
+    with study.database.write() as connection:
+        cohorts.lock_site(connection, 1.0, study.scheme, "ulm")
+        shown = preview_cohort(connection, study.scheme, SPEC)
+    assert (shown.open_sites, shown.locked_sites) == (("bonn", "kiel"), ("ulm",))
+    text = cohort_text(shown)
+    assert "sites that can be held out: bonn, kiel" in text
+    assert "locked sites, which no training sees: ulm" in text
+
+
 def test_a_preview_says_drawn_once_they_are_and_why_a_training_would_be_refused(fill) -> None:
     study = fill([*site("kiel", 12), ("", "kiel", "AA")])
     with study.database.read() as connection:
