@@ -28,6 +28,7 @@ from napari_marrow._qt.study.panel import StudyPanel
 from napari_marrow._qt.ticker import Ticker
 from napari_marrow._qt.workbench import Workbench
 from napari_marrow.canvas import SmearCanvas
+from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.desks.queue import Chosen
@@ -62,10 +63,11 @@ class Desktop:
         drawn_on = canvas_widget(viewer)
         self.inset = None if drawn_on is None else OverviewInset(viewer, drawn_on)
         session, background = self.session, self.background
+        self.outbox = OutboxController(session, background)
         self.smear = SmearController(session, background, self.canvas)
         self.study = StudyPanel(session, background, show_page, make_client, preferences.reader)
         self.doctor = DoctorPanel(session, background)
-        self.cases = CasesPanel(viewer, session, background, self.canvas, self.smear)
+        self.cases = CasesPanel(viewer, session, background, self.outbox, self.canvas, self.smear)
         night = (preferences.night_from, preferences.night_until)
         self.queue = QueuePanel(session, background, night)
         self.results = ResultsPanel(session, background, self.smear, self.cases.labels)
@@ -82,7 +84,12 @@ class Desktop:
             self.sheet,
         )
         self.workbench = Workbench(self._tabs)
-        ticks = (self.study.tick, self.cases.tick, *(panel.tick for panel in self._tabs))
+        ticks = (
+            self.study.tick,
+            self.outbox.tick,
+            self.cases.tick,
+            *(panel.tick for panel in self._tabs),
+        )
         self.ticker = Ticker(ticks)
         self._wire_panels()
         viewer.events.theme.connect(self._on_theme)

@@ -35,7 +35,7 @@ _ON = "background: #2e9e5b; color: white;"
 
 
 class CasesPage(QWidget):
-    """The `CasesView`, and what `LabelsView` and `LabellingView` show in the dock.
+    """The `CasesView`, and what `LabelsView`, `LabellingView` and the outbox show in the dock.
 
     Signals
     -------
@@ -119,7 +119,7 @@ class CasesPage(QWidget):
         return self.list.is_model_shown()
 
     def set_saved(self, unsent: int, trouble: str) -> None:
-        """See `LabelsView.set_saved`."""
+        """See `OutboxController.saved`."""
         self.status.set_saved(unsent, trouble)
 
     def set_undoable(self, count: int) -> None:

@@ -15,6 +15,7 @@ from napari_marrow.canvas import SmearCanvas
 from napari_marrow.controllers.cases import CasesController
 from napari_marrow.controllers.labelling import LabellingController
 from napari_marrow.controllers.labels import LabelsController
+from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.lines.cases import FIRST_HEAD, history_text, patient_column
@@ -30,6 +31,7 @@ class CasesPanel:
     viewer : napari.Viewer
     session : Session
     background : Background
+    outbox : OutboxController
     canvas : SmearCanvas
     smear : SmearController
     """
@@ -39,13 +41,14 @@ class CasesPanel:
         viewer: Any,
         session: Session,
         background: Background,
+        outbox: OutboxController,
         canvas: SmearCanvas,
         smear: SmearController,
     ) -> None:
         self._viewer, self._session, self._background = viewer, session, background
         self._canvas, self._smear = canvas, smear
         self.page = CasesPage()
-        self.labels = LabelsController(session, background, self.page)
+        self.labels = LabelsController(session, background, outbox, self.page)
         self.controller = CasesController(session, background, self.page, self.labels)
         self.labelling = LabellingController(
             session, background, self, self.labels, smear, self.controller
@@ -53,14 +56,13 @@ class CasesPanel:
         self.keys = LabelKeys(self.labelling.press, self.page)
         self._watched: QWidget | None = None
         self._wire_list()
-        self._wire_labels()
+        self._wire_labels(outbox)
         self._wire_page()
         wire_evidence(self.page.evidence, session, smear)
 
     def tick(self) -> None:
         """Called five times a second."""
         self.controller.tick()
-        self.labels.tick()
 
     def close(self) -> None:
         """Let go of the window that is being closed."""
@@ -133,8 +135,10 @@ class CasesPanel:
         listed.model.wants_more.connect(self.controller.more)
         self._session.events.smear_id.connect(self._on_smear_changed)
 
-    def _wire_labels(self) -> None:
+    def _wire_labels(self, outbox: OutboxController) -> None:
         page = self.page
+        outbox.saved.connect(page.set_saved)
+        outbox.told.connect(lambda words: page.tell(words, is_warning=True))
         page.label_mode.clicked.connect(lambda _is_on: self._on_label_mode_clicked())
         page.undo.clicked.connect(lambda: self.labelling.undo())
         page.labels.given.connect(self._on_label_given)

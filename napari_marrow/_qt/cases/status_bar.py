@@ -61,7 +61,7 @@ class StatusBar(QWidget):
         self.words.setVisible(bool(parts))
 
     def set_saved(self, unsent: int, trouble: str) -> None:
-        """See `LabelsView.set_saved`."""
+        """See `OutboxController.saved`."""
         self.saved.setText(f"{unsent:,} unsent" if unsent else "saved ok")
         self.saved.setStyleSheet(f"color: {_WAITING if unsent else _SAFE}; font-weight: bold;")
         labels = "1 label" if unsent == 1 else f"{unsent:,} labels"

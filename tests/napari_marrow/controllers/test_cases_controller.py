@@ -12,6 +12,7 @@ import pytest
 from napari_marrow.controllers import cases
 from napari_marrow.controllers.cases import CasesController, CasesView
 from napari_marrow.controllers.labels import LabelsController, LabelsView
+from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.desk import Desk
 from napari_marrow.session import Session
 
@@ -42,8 +43,14 @@ def session() -> Session:
 
 
 @pytest.fixture
-def labels(session: Session, background: Any) -> LabelsController:
-    return LabelsController(session, background, create_autospec(LabelsView, instance=True))
+def outbox(session: Session, background: Any) -> OutboxController:
+    return OutboxController(session, background)
+
+
+@pytest.fixture
+def labels(session: Session, background: Any, outbox: OutboxController) -> LabelsController:
+    view = create_autospec(LabelsView, instance=True)
+    return LabelsController(session, background, outbox, view)
 
 
 @pytest.fixture
@@ -199,6 +206,7 @@ def test_the_same_filter_asks_nothing(controller: CasesController, background: A
 def test_what_waits_in_the_outbox_is_shown_all_the_same(
     controller: CasesController,
     labels: LabelsController,
+    outbox: OutboxController,
     view: Any,
     add_smears: Any,
     study: Any,
@@ -208,7 +216,7 @@ def test_what_waits_in_the_outbox_is_shown_all_the_same(
     ids = add_smears(study, 2)
     controller.reload()
     monkeypatch.setattr(desk.labels, "send", lambda: pytest.fail("sent"))
-    monkeypatch.setattr(labels, "_send", lambda: None)  # the database is gone
+    monkeypatch.setattr(outbox, "_send", lambda: None)  # the database is gone
     labels.give(ids[:1], {"diagnosis": "AML"})
     labels.flag(ids[1:], is_flagged=True)
     assert [row[1] for row in cells(view)] == ["AML", ""]

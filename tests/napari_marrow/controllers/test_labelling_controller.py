@@ -20,6 +20,7 @@ from napari_marrow.controllers.cases import CasesController, CasesView
 from napari_marrow.controllers.label_view import LabellingView
 from napari_marrow.controllers.labelling import LabellingController
 from napari_marrow.controllers.labels import LabelsController, LabelsView
+from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.controllers.smear import Canvas, SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.outbox import folder_of, waiting_in
@@ -41,9 +42,11 @@ class Room:
         self.view.tool.return_value = "none"
         cases_view = create_autospec(CasesView, instance=True)
         cases_view.is_model_shown.return_value = False
-        self.labels_view = create_autospec(LabelsView, instance=True)
+        self.outbox = OutboxController(self.session, background)
         self.smear = SmearController(self.session, background, self.canvas)
-        self.labels = LabelsController(self.session, background, self.labels_view)
+        self.labels = LabelsController(
+            self.session, background, self.outbox, create_autospec(LabelsView, instance=True)
+        )
         self.cases = CasesController(self.session, background, cases_view, self.labels)
         self.mode = LabellingController(
             self.session, background, self.view, self.labels, self.smear, self.cases
@@ -124,7 +127,7 @@ def test_each_label_is_on_the_disk_before_the_next_smear_is_opened(
         on_disk.append(waiting_in(folder_of(room.study.settings)))
         opened(smear_id, **more)
 
-    monkeypatch.setattr(room.labels, "_send", lambda: None)
+    monkeypatch.setattr(room.outbox, "_send", lambda: None)
     monkeypatch.setattr(room.smear, "open", open_smear)
     room.press("1 2 3")
     assert on_disk == [1, 2, 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -14,7 +14,8 @@ from marrow.catalogue import flags
 from marrow.catalogue import labels as stored_labels
 from marrow.client import Client
 from marrow.study import Study
-from napari_marrow.controllers.labels import RETRY_S, SILENT_S, LabelsController, LabelsView
+from napari_marrow.controllers.labels import LabelsController, LabelsView
+from napari_marrow.controllers.outbox import RETRY_S, SILENT_S, OutboxController
 from napari_marrow.desk import Desk
 from napari_marrow.outbox import folder_of, waiting_in
 from napari_marrow.session import Session
@@ -32,7 +33,10 @@ class Hand:
 
 @pytest.fixture
 def view() -> Any:
-    return create_autospec(LabelsView, instance=True)
+    """The `LabelsView`, and what the outbox says."""
+    made = create_autospec(LabelsView, instance=True)
+    made.set_saved, made.tell = Mock(), Mock()
+    return made
 
 
 @pytest.fixture
@@ -46,10 +50,18 @@ def session() -> Session:
 
 
 @pytest.fixture
+def outbox(session: Session, background: Any, view: Any, hand: Hand) -> OutboxController:
+    made = OutboxController(session, background, clock=hand, timer=hand)
+    made.saved.connect(view.set_saved)
+    made.told.connect(view.tell)
+    return made
+
+
+@pytest.fixture
 def controller(
-    session: Session, background: Any, view: Any, hand: Hand, desk: Desk
+    session: Session, background: Any, outbox: OutboxController, view: Any, desk: Desk
 ) -> Iterator[LabelsController]:
-    made = LabelsController(session, background, view, clock=hand, timer=hand)
+    made = LabelsController(session, background, outbox, view)
     session.desk = desk
     yield made
     desk.labels.close()
@@ -88,10 +100,14 @@ def standing(study: Study, smear_id: int, reader: str = "A") -> dict[str, str]:
 
 
 def test_a_label_is_on_the_disk_before_anything_follows(
-    controller: LabelsController, study: Study, ids: list[int], monkeypatch: pytest.MonkeyPatch
+    controller: LabelsController,
+    outbox: OutboxController,
+    study: Study,
+    ids: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waiting: list[int] = []
-    monkeypatch.setattr(controller, "_send", lambda: None)
+    monkeypatch.setattr(outbox, "_send", lambda: None)
     controller.give(
         ids[:2],
         {"diagnosis": "AA"},
@@ -152,6 +168,7 @@ def test_two_labels_of_one_moment_keep_their_order(
 
 def test_a_database_that_is_gone_for_half_a_minute_costs_no_label(
     controller: LabelsController,
+    outbox: OutboxController,
     view: Any,
     study: Study,
     ids: list[int],
@@ -170,12 +187,12 @@ def test_a_database_that_is_gone_for_half_a_minute_costs_no_label(
     attempts = view.set_saved.call_count
     for _ in range(150):  # 30 s of the panel's clock
         hand.now += 0.2
-        controller.tick()
+        outbox.tick()
     assert view.set_saved.call_count - attempts == pytest.approx(30 / RETRY_S, abs=2)
     view.set_saved.assert_called_with(3, "database is locked")
     line.is_cut = False
     hand.now += RETRY_S
-    controller.tick()
+    outbox.tick()
     view.set_saved.assert_called_with(0, "")
     assert controller.unsent == 0
     with study.database.read() as connection:
@@ -184,7 +201,12 @@ def test_a_database_that_is_gone_for_half_a_minute_costs_no_label(
 
 
 def test_labels_that_wait_for_a_locked_database_are_shown(
-    controller: LabelsController, view: Any, ids: list[int], hand: Hand, background: Any
+    controller: LabelsController,
+    outbox: OutboxController,
+    view: Any,
+    ids: list[int],
+    hand: Hand,
+    background: Any,
 ) -> None:
     held: list[Any] = []
     at_once = background.tell
@@ -200,7 +222,7 @@ def test_labels_that_wait_for_a_locked_database_are_shown(
     controller.give(ids[1:2], {"diagnosis": "AA"})
     assert len(held) == 1  # one sender at a time
     hand.now += SILENT_S + 0.1
-    controller.tick()
+    outbox.tick()
     view.set_saved.assert_called_with(2, "")
     errand, then = held.pop()
     then(errand())
@@ -237,9 +259,7 @@ def test_a_damaged_journal_is_told(
     folder = folder_of(study.settings)
     (folder / "1-dead.jsonl").write_bytes(b'{"smear_id": 1, "reader": "A", "a')
     session.desk = Desk(study, client_without_agent(study))
-    words, is_warning = view.tell.call_args.args[0], view.tell.call_args.kwargs["is_warning"]
-    assert "that label is lost" in words
-    assert is_warning
+    assert "that label is lost" in view.tell.call_args.args[0]
     session.desk.labels.close()
 
 

@@ -17,6 +17,7 @@ from marrow.catalogue.schema import job_smear
 from marrow.schemes import Scheme
 from marrow.study import Study
 from napari_marrow.controllers.labels import LabelsController, LabelsView
+from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.controllers.results import ResultsController
 from napari_marrow.controllers.results_view import ResultsView
 from napari_marrow.controllers.smear import SmearController
@@ -86,7 +87,12 @@ def make(session: Session, background: Any, pane: Pane, smear: Any) -> Iterator[
         follower.watch = lambda *_what: None
         follower.take = list
         results = ResultsController(session, background, view, lambda _desk: follower)
-        labels = LabelsController(session, background, create_autospec(LabelsView, instance=True))
+        labels = LabelsController(
+            session,
+            background,
+            OutboxController(session, background),
+            create_autospec(LabelsView, instance=True),
+        )
         worklist = WorklistController(session, background, pane, results, smear, labels)
         pane.chosen = worklist.choose
         session.desk = desk
