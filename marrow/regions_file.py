@@ -183,17 +183,11 @@ def import_regions(
         lacking = set(by_smear) - set(found)
         if lacking:
             raise NotFound(f"There is no smear S{min(lacking):06d} in this study")
-        standing = regions.of_many(connection, list(by_smear))
         at = study.database.now(connection)
         for target, drawn in by_smear.items():
             _require_inside(path, found[target], drawn)
-            if [_as_drawn(one) for one in standing.get(target, [])] != drawn:
-                regions.replace(connection, at, target, drawn, reader)
+            regions.replace(connection, at, target, drawn, reader)
     return RegionsImported(len(by_smear), len(read.drawn), read.skipped)
-
-
-def _as_drawn(one: Region) -> NewRegion:
-    return NewRegion(role=one.role, class_name=one.class_name, polygon=one.polygon)
 
 
 def _of_file_name(connection: Connection, path: Path) -> int | None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from marrow.catalogue import jobs, labels, models, regions, smears
 from marrow.catalogue.migrate import HEAD, require_current, script_config
-from marrow.catalogue.regions import NewRegion
+from marrow.catalogue.regions import NewRegion, Redrawn
 from marrow.catalogue.schema import metadata
 from marrow.errors import BadLabels, BadSettings, NoStudy, NotFound
 from marrow.records import ModelRecord
@@ -162,6 +162,33 @@ def test_new_regions_make_an_old_answer_stale(
         assert regions.replace(connection, at, one, [], "anna") == 2
         assert regions.of(connection, one) == []
         assert smears.get(connection, [one])[0].regions_revision == 2
+
+
+def test_what_two_people_draw_on_one_smear_stands_together(
+    any_study: Study, add_smears: Callable[..., list[int]]
+) -> None:
+    (one,) = add_smears(any_study, 1)
+    first, second, third = (
+        NewRegion(role="use", polygon=((edge, 0.1), (edge, 9.3), (9.0, 9.0))) for edge in (0, 1, 2)
+    )
+
+    def standing() -> list[tuple[NewRegion, str]]:
+        return [(regions.plain(found), found.reader) for found in regions.of(connection, one)]
+
+    with any_study.database.write() as connection:
+        at = any_study.database.now(connection)
+        regions.change(connection, at, one, Redrawn(drawn=[first, second]), "anna")
+        # Ben's canvas knew nothing of hers, and then only of her first one.
+        assert regions.change(connection, at + 1, one, Redrawn(drawn=[third]), "ben") == 2
+        assert standing() == [(first, "anna"), (second, "anna"), (third, "ben")]
+        regions.change(connection, at + 2, one, Redrawn(erased=[first]), "ben")
+        assert standing() == [(second, "anna"), (third, "ben")]
+        assert regions.is_stored(connection, at + 2, one, "ben")
+        assert not regions.is_stored(connection, at + 1, one, "anna")
+        # She erases the same one, which is gone: nothing is drawn otherwise.
+        assert regions.change(connection, at + 3, one, Redrawn(erased=[first]), "anna") == 3
+        assert regions.replace(connection, at + 4, one, [second], "ben") == 4
+        assert standing() == [(second, "anna")]
 
 
 def test_several_smears_are_described_at_once(
