@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
-from marrow.catalogue import flags, labels
+from marrow.catalogue import flags, labels, regions
+from marrow.catalogue.regions import Redrawn
 from marrow.catalogue.schema import label, smear, smear_flag
 from marrow.catalogue.sight import Sight
 from marrow.errors import NotFound
@@ -48,6 +49,8 @@ def store(connection: Connection, scheme: Scheme, entry: Entry) -> bool:
             is_late = True
     if entry.is_flagged is not None:
         _flag(connection, entry, entry.is_flagged)
+    if entry.redrawn is not None:
+        _redraw(connection, entry, entry.redrawn)
     return is_late
 
 
@@ -144,3 +147,8 @@ def _flag(connection: Connection, entry: Entry, is_flagged: bool) -> None:
         flags.give(connection, entry.at, entry.smear_id, entry.reader)
     else:
         flags.clear(connection, entry.at, entry.smear_id, Sight.of(connection, entry.reader))
+
+
+def _redraw(connection: Connection, entry: Entry, redrawn: Redrawn) -> None:
+    if not regions.is_stored(connection, entry.at, entry.smear_id, entry.reader):
+        regions.change(connection, entry.at, entry.smear_id, redrawn, entry.reader)

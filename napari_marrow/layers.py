@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marrow.records import AnswerMap, Polygon
+from marrow.catalogue.regions import NewRegion
+from marrow.records import AnswerMap, Polygon, Region
 from marrow.schemes import Scheme
 
 SMEAR_LAYER = "Smear"
@@ -135,6 +136,17 @@ def outline(vertices: NDArray[np.floating[Any]], kind: str) -> Polygon | None:
         angles = np.linspace(0, 2 * np.pi, ELLIPSE_VERTICES, endpoint=False)[:, np.newaxis]
         points = centre + np.cos(angles) * first + np.sin(angles) * second
     return tuple((float(row), float(column)) for row, column in points)
+
+
+def drawn_form(one: Region | NewRegion) -> NewRegion | None:
+    """A region as napari gives it back when nobody has touched it: its points are float32.
+
+    None: it has no area, and is not given back.
+    """
+    polygon = outline(np.asarray(one.polygon, dtype=np.float32), "polygon")
+    if polygon is None:
+        return None
+    return NewRegion(role=one.role, class_name=one.class_name or None, polygon=polygon)
 
 
 ELLIPSE_VERTICES = 48

@@ -1,4 +1,4 @@
-"""Labels on their way to the catalogue: on disk first, then sent in order.
+"""Labels and regions on their way to the catalogue: on disk first, then sent in order.
 
 One journal per viewer, a file of JSON lines that only grows until everything in it was sent.
 A journal whose viewer was killed is adopted by the next one of the same user and study.
@@ -22,6 +22,7 @@ from platformdirs import user_state_path
 from pydantic import Field, ValidationError
 from sqlalchemy import make_url
 
+from marrow.catalogue.regions import Redrawn
 from marrow.errors import MarrowError
 from marrow.records import Record
 from marrow.settings import Settings
@@ -34,7 +35,7 @@ PLACE = "study.txt"
 
 
 class Entry(Record):
-    """What a reader said of one smear at one moment."""
+    """What a reader said of one smear, or drew on it, at one moment."""
 
     smear_id: int
     reader: str
@@ -50,6 +51,8 @@ class Entry(Record):
     said later came from elsewhere and is not touched."""
     is_flagged: bool | None = None
     """True sets a flag, False clears it, None: no word on that."""
+    redrawn: Redrawn | None = None
+    """What was changed of the smear's regions."""
 
 
 class Contents(NamedTuple):
@@ -209,7 +212,7 @@ class Outbox:
 
     def _append(self, lines: bytes, *, is_synced: bool) -> None:
         if self._descriptor is None:
-            raise MarrowError("The study was closed: open it again to give labels")
+            raise MarrowError("The study was closed: open it again to label and to draw")
         length = os.fstat(self._descriptor).st_size
         try:
             written = 0
@@ -273,6 +276,6 @@ def _sync_folder(folder: Path) -> None:
 
 def _not_written(folder: Path, error: OSError) -> MarrowError:
     return MarrowError(
-        f"Labels cannot be stored: {folder} cannot be written ({error.strerror or error}); "
-        "make room there, or make it writable"
+        f"Labels and regions cannot be stored: {folder} cannot be written "
+        f"({error.strerror or error}); make room there, or make it writable"
     )

@@ -66,7 +66,7 @@ class RegionLayer:
         """What regions of this study can say; decides the colours of classes."""
         self._kinds = tuple(kinds)
 
-    def show(self, regions: Sequence[Region], placement: Placement) -> None:
+    def show(self, regions: Sequence[Region | NewRegion], placement: Placement) -> None:
         """Show the regions of another smear; an existing layer was placed before.
 
         What a person is drawing just now must have been ended by `finish` before.

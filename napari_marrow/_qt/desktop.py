@@ -29,6 +29,7 @@ from napari_marrow._qt.ticker import Ticker
 from napari_marrow._qt.workbench import Workbench
 from napari_marrow.canvas import SmearCanvas
 from napari_marrow.controllers.outbox import OutboxController
+from napari_marrow.controllers.regions import RegionsController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.desks.queue import Chosen
@@ -64,7 +65,9 @@ class Desktop:
         self.inset = None if drawn_on is None else OverviewInset(viewer, drawn_on)
         session, background = self.session, self.background
         self.outbox = OutboxController(session, background)
-        self.smear = SmearController(session, background, self.canvas)
+        self.smear = SmearController(
+            session, background, self.canvas, RegionsController(session, self.outbox)
+        )
         self.study = StudyPanel(session, background, show_page, make_client, preferences.reader)
         self.doctor = DoctorPanel(session, background)
         self.cases = CasesPanel(viewer, session, background, self.outbox, self.canvas, self.smear)

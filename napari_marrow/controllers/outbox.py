@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_marrow.background import Background
 from napari_marrow.desk import Desk
 from napari_marrow.desks.labels import Opened, Sent
+from napari_marrow.lines.outbox import entries_text
 from napari_marrow.outbox import Entry
 from napari_marrow.session import Session
 
@@ -38,6 +39,10 @@ class OutboxController:
     """How many entries are on the disk and not in the catalogue, and why."""
     told = Signal(str)
     """A warning to a person, in a sentence."""
+    changed = Signal()
+    """Another study is open, and its outbox in use."""
+    adopted = Signal(object)
+    """Entries that waited when the study was opened, a tuple of `Entry`."""
     sent = Signal()
     """The catalogue has taken what waited."""
 
@@ -135,17 +140,17 @@ class OutboxController:
         if desk is self._session.desk:
             self._is_sending = False
             self._retry_at = self._timer() + RETRY_S
-            self.saved.emit(self._unsent, "the labels wait on this machine")
+            self.saved.emit(self._unsent, "they wait on this machine")
 
     def _tell_of(self, sent: Sent) -> None:
         if sent.refused:
-            count = _labels(len(sent.refused))
             self.told.emit(
-                f"{count} refused by the study: {sent.refused[0]}. Kept in {sent.refused_file}."
+                f"{entries_text(len(sent.refused))} refused by the study: {sent.refused[0]}. "
+                f"Kept in {sent.refused_file}."
             )
         if sent.late:
             self.told.emit(
-                f"{_labels(sent.late)} had waited on this machine while the same reader said "
+                f"{entries_text(sent.late)} had waited on this machine while the same reader said "
                 "something newer: the newer answer stands, the older one is in the history."
             )
 
@@ -153,6 +158,7 @@ class OutboxController:
         earlier, self._desk = self._desk, desk
         self._is_sending, self._retry_at = False, None
         self._unsent, self._unsent_since = 0, None
+        self.changed.emit()
         if desk is None:
             return
         self.saved.emit(0, "")
@@ -170,13 +176,10 @@ class OutboxController:
         self._unsent += len(found.waiting)
         if found.damaged:
             self.told.emit(
-                "The program was killed while a label was being stored, and that label is lost: "
-                "look at the last smear that was labelled and label it again."
+                "The program was killed while a label or a region was being stored, and that one "
+                "is lost: look at the last smear that you worked on, and give it again."
             )
         if found.waiting:
+            self.adopted.emit(found.waiting)
             self.saved.emit(len(found.waiting), "")
             self._send()
-
-
-def _labels(count: int) -> str:
-    return "1 label" if count == 1 else f"{count:,} labels"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from marrow.catalogue.regions import NewRegion
+from marrow.catalogue.regions import NewRegion, Redrawn
 from napari_marrow.background import Background
+from napari_marrow.controllers.regions import RegionsController
 from napari_marrow.controllers.shelf import Shelf
 from napari_marrow.desk import Desk
 from napari_marrow.desks.smears import NoPixels, SmearFacts, SmearPicture, SmearPixels
@@ -52,6 +53,8 @@ class _Opening:
     smear_id: int
     evidence: Evidence | None
     unreadable: Callable[[str], None] | None
+    redrawn: tuple[Redrawn, ...]
+    """What the catalogue may have lacked of its regions when it was asked."""
     pixels: SmearPixels | NoPixels | None = None
     facts: SmearFacts | None = None
 
@@ -59,21 +62,29 @@ class _Opening:
 class SmearController:
     """Opens smears off the GUI thread and draws them on it.
 
-    What the catalogue knows of a smear is asked when it is opened, behind all that is being
-    stored: a region that was drawn a moment before is there when one comes back. Its pixels
-    may have been read before (`prefetch`).
+    What the catalogue knows of a smear is asked when it is opened; its pixels may have been
+    read before (`prefetch`).
 
     Parameters
     ----------
     session : Session
     background : Background
     canvas : Canvas
+    regions : RegionsController
+        Keeps what is drawn.
     """
 
-    def __init__(self, session: Session, background: Background, canvas: Canvas) -> None:
+    def __init__(
+        self,
+        session: Session,
+        background: Background,
+        canvas: Canvas,
+        regions: RegionsController,
+    ) -> None:
         self._session = session
         self._background = background
         self._canvas = canvas
+        self._regions = regions
         self._shelf = Shelf(background)
         self._opening: _Opening | None = None
         self._picture: SmearPicture | None = None
@@ -111,9 +122,11 @@ class SmearController:
         desk, reader = self._session.desk, self._session.reader
         if desk is None:
             return
-        self._canvas.finish_drawing()  # before the facts are asked, so that they hold it
+        self._canvas.finish_drawing()
         self._give_up_opening()
-        self._opening = opening = _Opening(smear_id, evidence, unreadable)
+        self._opening = opening = _Opening(
+            smear_id, evidence, unreadable, self._regions.unsent(smear_id)
+        )
         self._background.ask(
             "facts",
             lambda: desk.smears.facts(smear_id, prediction_id, reader),
@@ -160,12 +173,8 @@ class SmearController:
 
     def save_regions(self, drawn: Sequence[NewRegion]) -> None:
         """Store what is drawn on the smear that is on the canvas."""
-        desk, picture, reader = self._session.desk, self._picture, self._session.reader
-        if desk is not None and picture is not None:
-            smear_id = picture.pixels.smear_id
-            self._background.tell(
-                lambda: desk.smears.save_regions(smear_id, drawn, reader), lambda _answer: None
-            )
+        if self._picture is not None:
+            self._regions.save(self._picture.pixels.smear_id, drawn)
 
     def close(self) -> None:
         """Close what was read ahead and open nothing more."""
@@ -207,7 +216,8 @@ class SmearController:
             self._picture = None
             self._canvas.show_unread(unread_words(facts.smear, pixels.reason))
         else:
-            self._picture = SmearPicture(facts, pixels)
+            drawn = self._regions.fill(opening.smear_id, facts.regions, opening.redrawn)
+            self._picture = SmearPicture(replace(facts, regions=drawn), pixels)
             self._canvas.show(self._picture)
             self._show_words()
         self._session.smear_id = None if self._picture is None else opening.smear_id

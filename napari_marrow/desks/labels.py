@@ -1,4 +1,4 @@
-"""Labels and flags: on disk at once, in the catalogue as soon as it takes them."""
+"""Labels, flags and regions: on disk at once, in the catalogue as soon as it takes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Opened:
 
     waiting: tuple[Entry, ...]
     damaged: int
-    """Labels that were cut off when a viewer was killed."""
+    """Labels or regions that were cut off when a viewer was killed."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,9 @@ class LabelsDesk:
     def _opened(self) -> Outbox:
         if self._outbox is None:
             raise MarrowError(
-                f"Labels cannot be stored: the outbox in {folder_of(self._study.settings)} did "
-                "not open; make that folder writable and open the study again"
+                "Labels and regions cannot be stored: the outbox in "
+                f"{folder_of(self._study.settings)} did not open; make that folder "
+                "writable and open the study again"
             )
         return self._outbox
 

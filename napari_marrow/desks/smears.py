@@ -60,7 +60,8 @@ class SmearFacts:
     """What the catalogue knows of a smear, as far as this reader may see it."""
 
     smear: Smear
-    regions: tuple[Region, ...]
+    regions: tuple[Region | NewRegion, ...]
+    """The stored ones; on the canvas as they were changed here since."""
     prediction: Prediction | None
     answer_map: AnswerMap | None
     words: str
@@ -177,12 +178,6 @@ class SmearsDesk:
             return None
         self._thumbnails.put(smear.identity, pixels)
         return pixels
-
-    def save_regions(self, smear_id: int, drawn: Sequence[NewRegion], reader: str) -> None:
-        """Store what is drawn on a smear now."""
-        with self._study.database.write() as connection:
-            at = self._study.database.now(connection)
-            regions.replace(connection, at, smear_id, drawn, reader)
 
 
 def _smear(found: Sequence[Smear], smear_id: int) -> Smear:

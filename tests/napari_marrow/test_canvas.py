@@ -18,7 +18,13 @@ from marrow.records import Region, Smear
 from marrow.schemes import AA_MDS_AML
 from napari_marrow.canvas import EVIDENCE_COLOURS, SmearCanvas
 from napari_marrow.desks.smears import SmearFacts, SmearPicture, SmearPixels
-from napari_marrow.layers import HEATMAP_LAYER, REGIONS_LAYER, SMEAR_LAYER, heatmap
+from napari_marrow.layers import (
+    HEATMAP_LAYER,
+    REGIONS_LAYER,
+    SMEAR_LAYER,
+    drawn_form,
+    heatmap,
+)
 from napari_marrow.overview import Overview
 from napari_marrow.region_kinds import region_kinds
 from napari_marrow.region_layer import BRUSH_ON_SCREEN, EDGE_ON_SCREEN
@@ -143,6 +149,18 @@ def test_a_layer_that_a_person_removed_comes_back(
     viewer.layers.remove(REGIONS_LAYER)
     canvas.show(make_picture(2, (40, 60)))
     assert [layer.name for layer in viewer.layers] == [SMEAR_LAYER, REGIONS_LAYER]
+
+
+def test_an_untouched_region_comes_back_in_its_drawn_form(
+    viewer: ViewerModel, make_picture: MakePicture
+) -> None:
+    polygon = ((1.1, 2.7), (1.3, 12.9), (9.123456789, 12.2))  # no float32 is one of these
+    stored = region("use").model_copy(update={"polygon": polygon})
+    canvas = SmearCanvas(viewer)
+    canvas.show(make_picture(1, (40, 60), regions=(stored,)))
+    (found,) = canvas.regions.regions()
+    assert found == drawn_form(stored)
+    assert found.polygon != polygon
 
 
 def test_stored_regions_are_shown_and_come_back_as_they_were(

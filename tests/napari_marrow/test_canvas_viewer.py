@@ -28,6 +28,8 @@ from napari_marrow._qt.background import QtBackground
 from napari_marrow._qt.keys import canvas_widget
 from napari_marrow._qt.overview_inset import MARGIN_PX, OverviewInset
 from napari_marrow.canvas import SmearCanvas
+from napari_marrow.controllers.outbox import OutboxController
+from napari_marrow.controllers.regions import RegionsController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.layers import HEATMAP_LAYER, SMEAR_LAYER
@@ -52,7 +54,9 @@ class Table:
         self.widget: QWidget = widget
         self.inset = OverviewInset(viewer, widget)
         self.canvas.overview_changed.connect(self.inset.setValue)
-        self.controller = SmearController(self.session, self.background, self.canvas)
+        outbox = OutboxController(self.session, self.background)
+        kept = RegionsController(self.session, outbox)
+        self.controller = SmearController(self.session, self.background, self.canvas, kept)
         self.canvas.regions.drawn.connect(
             lambda: self.controller.save_regions(self.canvas.regions.regions())
         )

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from marrow.catalogue import regions
 from marrow.catalogue.regions import NewRegion
 from marrow.catalogue.smears import SmearFilter
 from marrow.errors import BadLabels, NotFound
+from marrow.study import Study
 from napari_marrow.desk import Desk
 from napari_marrow.desks.smears import SmearPixels
 
@@ -78,12 +80,14 @@ def test_without_a_model_nothing_is_queued(desk: Desk, add_smears: Any, study: A
 
 
 def test_a_picture_has_the_pixels_the_regions_and_the_asked_for_answer(
-    desk: Desk, worker: Any, fields: Path, pretend_answer: Any
+    desk: Desk, study: Study, worker: Any, fields: Path, pretend_answer: Any
 ) -> None:
     desk.cases.add([fields], nothing)
     desk.queue.submit([1, 2])
     worker.work_off()
-    desk.smears.save_regions(1, [NewRegion(role="exclude", polygon=((0, 0), (0, 5), (5, 5)))], "A")
+    square = NewRegion(role="exclude", polygon=((0, 0), (0, 5), (5, 5)))
+    with study.database.write() as connection:
+        regions.replace(connection, 5.0, 1, [square], "A")
     facts, pixels = desk.smears.facts(1, "newest", "A"), desk.smears.pixels(1)
     assert isinstance(pixels, SmearPixels)
     with pixels.image:

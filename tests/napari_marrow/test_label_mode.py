@@ -215,7 +215,9 @@ def test_a_study_that_cannot_be_written_keeps_its_labels_for_the_next_start(
         status = sitting.page.status
         sitting.until(lambda: status.saved.text() == "3 unsent")
         assert status.trouble.isVisible()
-        assert "3 labels not sent yet (attempt to write a readonly" in status.trouble.text()
+        assert (
+            "3 labels or regions not sent yet (attempt to write a readonly" in status.trouble.text()
+        )
         assert [line.cells[1] for line in sitting.page.list.model.lines()][:3] == [
             "AA",
             "MDS",

@@ -401,5 +401,5 @@ def test_flags_take_the_same_way(opened: Desk, study: Study) -> None:
 
 def test_without_a_place_to_write_the_sentence_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MarrowError, match=r"Labels cannot be stored: .*file"):
+    with pytest.raises(MarrowError, match=r"Labels and regions cannot be stored: .*file"):
         Outbox(tmp_path / "file" / "box")

@@ -248,7 +248,7 @@ def test_the_status_says_what_waits_and_what_is_missing(qtbot: Any) -> None:
     assert bar.trouble.isHidden()
     bar.set_saved(3, "database is locked")
     assert bar.saved.text() == "3 unsent"
-    assert "3 labels not sent yet (database is locked)" in bar.trouble.text()
+    assert "3 labels or regions not sent yet (database is locked)" in bar.trouble.text()
     assert not bar.trouble.isHidden()
     assert "e4572e" in bar.saved.styleSheet()
     bar.set_counts(0, 0, 0, "")

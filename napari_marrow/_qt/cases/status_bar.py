@@ -1,4 +1,4 @@
-"""How far the reader has come, and whether every label is in the study."""
+"""How far the reader has come, and whether every label and region is in the study."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import html
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_marrow.lines.outbox import unsent_text
 
 _SAFE, _WAITING, _LINK = "#2e9e5b", "#e4572e", "#4a90d9"
 """All readable on napari's dark and light backgrounds."""
@@ -64,9 +66,5 @@ class StatusBar(QWidget):
         """See `OutboxController.saved`."""
         self.saved.setText(f"{unsent:,} unsent" if unsent else "saved ok")
         self.saved.setStyleSheet(f"color: {_WAITING if unsent else _SAFE}; font-weight: bold;")
-        labels = "1 label" if unsent == 1 else f"{unsent:,} labels"
-        why = f" ({trouble})" if trouble else ""
-        self.trouble.setText(
-            f"{labels} not sent yet{why}: stored on this machine, and tried again by itself."
-        )
+        self.trouble.setText(unsent_text(unsent, trouble))
         self.trouble.setVisible(unsent > 0)

@@ -21,6 +21,7 @@ from napari_marrow.controllers.label_view import LabellingView
 from napari_marrow.controllers.labelling import LabellingController
 from napari_marrow.controllers.labels import LabelsController, LabelsView
 from napari_marrow.controllers.outbox import OutboxController
+from napari_marrow.controllers.regions import RegionsController
 from napari_marrow.controllers.smear import Canvas, SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.outbox import folder_of, waiting_in
@@ -43,7 +44,8 @@ class Room:
         cases_view = create_autospec(CasesView, instance=True)
         cases_view.is_model_shown.return_value = False
         self.outbox = OutboxController(self.session, background)
-        self.smear = SmearController(self.session, background, self.canvas)
+        regions = RegionsController(self.session, self.outbox)
+        self.smear = SmearController(self.session, background, self.canvas, regions)
         self.labels = LabelsController(
             self.session, background, self.outbox, create_autospec(LabelsView, instance=True)
         )

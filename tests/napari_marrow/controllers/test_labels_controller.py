@@ -259,7 +259,7 @@ def test_a_damaged_journal_is_told(
     folder = folder_of(study.settings)
     (folder / "1-dead.jsonl").write_bytes(b'{"smear_id": 1, "reader": "A", "a')
     session.desk = Desk(study, client_without_agent(study))
-    assert "that label is lost" in view.tell.call_args.args[0]
+    assert "that one is lost" in view.tell.call_args.args[0]
     session.desk.labels.close()
 
 
@@ -268,7 +268,7 @@ def test_a_refusal_is_told_once_and_the_rest_goes_on(
 ) -> None:
     controller.give([4711, ids[0]], {"diagnosis": "AA"})
     words = view.tell.call_args.args[0]
-    assert "1 label refused" in words
+    assert "1 label or region refused" in words
     assert "S004711" in words
     assert "refused.jsonl" in words
     assert standing(study, ids[0]) == {"diagnosis": "AA"}

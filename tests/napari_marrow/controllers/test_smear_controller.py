@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from marrow.catalogue import labels, regions
-from marrow.catalogue.regions import NewRegion
+from marrow.catalogue.regions import NewRegion, Redrawn
 from marrow.catalogue.sight import set_blind_readers
+from napari_marrow.controllers.outbox import OutboxController
+from napari_marrow.controllers.regions import RegionsController
 from napari_marrow.controllers.smear import Canvas, SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.layers import map_values
@@ -30,7 +32,14 @@ def session(desk: Desk) -> Session:
 
 @pytest.fixture
 def controller(session: Session, background: Any, canvas: Any) -> SmearController:
-    return SmearController(session, background, canvas)
+    return with_outbox(session, background, canvas)
+
+
+def with_outbox(session: Session, background: Any, canvas: Any) -> SmearController:
+    """On a study whose outbox is open."""
+    outbox = OutboxController(session, background)
+    session.desk.labels.open()
+    return SmearController(session, background, canvas, RegionsController(session, outbox))
 
 
 @pytest.fixture
@@ -173,7 +182,7 @@ def test_a_picture_of_another_study_is_not_shown(
     session: Session, canvas: Any, desk: Desk, predicted: list[int]
 ) -> None:
     background = Later()
-    controller = SmearController(session, background, canvas)
+    controller = with_outbox(session, background, canvas)
     controller.open(1)
     pixels = background.answer("pictures")
     session.desk = Desk(desk._study, desk.queue._client)
@@ -188,7 +197,7 @@ def test_pixels_and_facts_may_come_in_any_order(
     session: Session, canvas: Any, predicted: list[int], first: str
 ) -> None:
     background = Later()
-    controller = SmearController(session, background, canvas)
+    controller = with_outbox(session, background, canvas)
     controller.open(1, predicted[0])
     background.answer(first)
     canvas.show.assert_not_called()
@@ -202,7 +211,7 @@ def test_of_two_smears_asked_for_in_haste_the_last_is_shown_and_the_first_closed
     session: Session, canvas: Any, predicted: list[int]
 ) -> None:
     background = Later()
-    controller = SmearController(session, background, canvas)
+    controller = with_outbox(session, background, canvas)
     controller.open(1)
     passed = background.answer("pictures")
     controller.open(2)
@@ -218,11 +227,12 @@ def test_a_smear_read_ahead_is_shown_as_soon_as_the_catalogue_was_asked(
     session: Session, canvas: Any, predicted: list[int], study: Any
 ) -> None:
     background = Later()
-    controller = SmearController(session, background, canvas)
+    controller = with_outbox(session, background, canvas)
     controller.prefetch(2)
     background.answer("pictures")
     square = NewRegion(role="use", polygon=((0, 0), (0, 9), (9, 9)))
-    session.desk.smears.save_regions(2, [square], "B")  # by another viewer, meanwhile
+    with study.database.write() as connection:  # by another viewer, meanwhile
+        regions.change(connection, 5.0, 2, Redrawn(drawn=[square]), "B")
     controller.open(2)
     assert background.held["pictures"] == []
     background.answer("facts")
@@ -236,7 +246,7 @@ def test_a_region_drawn_in_haste_is_stored_for_its_smear_and_is_there_again(
     session: Session, canvas: Any, predicted: list[int], study: Any
 ) -> None:
     background = Later()
-    controller = SmearController(session, background, canvas)
+    controller = with_outbox(session, background, canvas)
     square = NewRegion(role="exclude", polygon=((0, 0), (0, 9), (9, 9)))
 
     def show(smear_id: int) -> Any:
@@ -249,10 +259,12 @@ def test_a_region_drawn_in_haste_is_stored_for_its_smear_and_is_there_again(
     canvas.finish_drawing.side_effect = lambda: controller.save_regions([square])
     controller.open(2)  # with the mouse button still held
     canvas.finish_drawing.side_effect = None
-    background.answer("catalogue")  # the lane works in order: what is stored comes first
     background.answer("facts")
     background.answer("pictures")
     assert canvas.show.call_args.args[0].facts.regions == ()
+    assert show(1).facts.regions == (square,)  # it is still on its way to the disk
+    background.answer("journal")
+    background.answer("sender")
     with study.database.read() as connection:
         assert [*regions.of_many(connection, [1, 2])] == [1]
     assert [one.role for one in show(1).facts.regions] == ["exclude"]
