@@ -44,9 +44,11 @@ def store(connection: Connection, scheme: Scheme, entry: Entry) -> bool:
         elif _changed_at(connection, entry, head) < entry.at:
             who = entry.reader, entry.seen_prediction
             labels.give(connection, entry.at, scheme, entry.smear_id, {head: answer}, *who)
-        elif answer and not _is_stored(connection, entry, head):
-            _insert(connection, entry, head, superseded_at=_next_change(connection, entry, head))
+        elif not _is_stored(connection, entry, head):
             is_late = True
+            if answer:
+                ended_at = _next_change(connection, entry, head)
+                _insert(connection, entry, head, superseded_at=ended_at)
     if entry.is_flagged is not None:
         _flag(connection, entry, entry.is_flagged)
     if entry.redrawn is not None:
@@ -93,7 +95,9 @@ def _next_change(connection: Connection, entry: Entry, head: str) -> float:
 
 
 def _is_stored(connection: Connection, entry: Entry, head: str) -> bool:
-    same = select(label.c.id).where(*_own(entry, head), label.c.at == entry.at)
+    """An answer is a row; a taking back is the end of one."""
+    moment = label.c.at if entry.answers[head] else label.c.superseded_at
+    same = select(label.c.id).where(*_own(entry, head), moment == entry.at)
     return connection.execute(same).first() is not None
 
 

@@ -257,6 +257,7 @@ class CasesController:
 
     def _read(self, page: CasePage) -> list[CaseLine]:
         """The lines of a page, with what waits in the outbox."""
+        self._labels.note_newest(page.newest)
         desk = self._session.desk
         if desk is None or not self._labels.unsent:
             return list(page.lines)

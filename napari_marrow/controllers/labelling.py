@@ -152,7 +152,7 @@ class LabellingController:
             return
         earlier, own = self._case, dict(self._labels.own(smear_id))
         self._case = case = LabelCase(smear_id, own, first_head(desk.scheme, own))
-        self._read_own(desk, case)
+        self._labels.learn(smear_id, lambda words: self._on_own(desk, case, words))
         case.is_drawn = self._session.smear_id == smear_id
         is_other_coming = earlier is not None and not earlier.is_drawn
         if not case.is_drawn or is_other_coming:
@@ -241,14 +241,6 @@ class LabellingController:
         else:
             self.go(self._run.next_unread(None) or self._run.ids[0])
 
-    def _read_own(self, desk: Desk, case: LabelCase) -> None:
-        self._background.ask(
-            "label-own",
-            partial(desk.labels.own, case.smear_id, self._session.reader),
-            lambda words: self._on_own(desk, case, words),
-            lane="pages",
-        )
-
     def _on_own(self, desk: Desk, case: LabelCase, words: OwnWords | None) -> None:
         if case is not self._case:
             return
@@ -256,8 +248,6 @@ class LabellingController:
             case.is_owed = not case.is_drawn
             self._notice = "on its way: the study's database does not answer"
         else:
-            stored = {head.name: words.answers.get(head.name, "") for head in desk.scheme.asked}
-            self._labels.note_own(case.smear_id, stored)
             case.is_flagged = words.is_flagged
         flagged = self._labels.is_flagged(case.smear_id)
         case.is_flagged = case.is_flagged if flagged is None else flagged

@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_marrow.background import Background
 from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.desk import Desk
+from napari_marrow.desks.labels import OwnWords
 from napari_marrow.outbox import Entry
 from napari_marrow.session import Session
 
@@ -77,9 +78,50 @@ class LabelsController:
         """Whether the reader flagged a smear here, None: he said nothing of it."""
         return self._flags.get(smear_id)
 
-    def note_own(self, smear_id: int, answers: Mapping[str, str]) -> None:
-        """The catalogue has these answers of the reader; what was said here since is newer."""
-        self._own[smear_id] = {**answers, **self._own.get(smear_id, {})}
+    def learn(
+        self,
+        smear_id: int,
+        then: Callable[[OwnWords | None], None] | None = None,
+        *,
+        topic: str = "own words",
+    ) -> None:
+        """Read what the reader says of a smear.
+
+        Parameters
+        ----------
+        then : callable, optional
+            Called on the main thread once it is known here; with None if the catalogue does not
+            answer.
+        topic : str
+            Of several smears on one topic only the last is read.
+        """
+        desk, reader = self._session.desk, self._session.reader
+        if desk is None:
+            return
+
+        def on_words(words: OwnWords | None) -> None:
+            if (desk, reader) != (self._session.desk, self._session.reader):
+                return
+            if words is not None:
+                answers = {
+                    head.name: words.answers.get(head.name, "") for head in desk.scheme.asked
+                }
+                self._own[smear_id] = {**answers, **self._own.get(smear_id, {})}
+                self.note_newest({smear_id: words.newest})
+            if then is not None:
+                then(words)
+
+        self._background.ask(
+            topic,
+            lambda: desk.labels.own(smear_id, reader),
+            on_words,
+            lane="pages",
+            failed=lambda: on_words(None),
+        )
+
+    def note_newest(self, newest: Mapping[int, float]) -> None:
+        """By smear, when something was last said of it: the catalogue knows this."""
+        self._outbox.note_newest(newest)
 
     def give(
         self,
@@ -101,7 +143,7 @@ class LabelsController:
         then, failed : callable, optional
             Called on the main thread once the labels are on the disk, or are not.
         """
-        at = self._outbox.moment()
+        at = self._outbox.moment(ids)
         entries = tuple(
             Entry(
                 smear_id=smear_id,
@@ -119,7 +161,7 @@ class LabelsController:
         self, ids: Sequence[int], is_flagged: bool, then: Callable[[], None] | None = None
     ) -> None:
         """Set the reader's flag on several smears, or clear what he sees of flags."""
-        at, reader = self._outbox.moment(), self._session.reader
+        at, reader = self._outbox.moment(ids), self._session.reader
         entries = tuple(
             Entry(smear_id=smear_id, reader=reader, at=at, is_flagged=is_flagged)
             for smear_id in ids
@@ -133,7 +175,7 @@ class LabelsController:
             return False
         step = self._done.pop()
         self._show_undoable()
-        at = self._outbox.moment()
+        at = self._outbox.moment([one.smear_id for one in step.entries])
         entries = tuple(
             Entry(
                 smear_id=one.smear_id,

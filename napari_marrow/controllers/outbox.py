@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from psygnal import Signal
 
@@ -19,7 +19,7 @@ RETRY_S = 3.0
 SILENT_S = 1.0
 """What is on its way for longer is shown as not sent yet."""
 CLOCK_STEP_S = 1e-6
-"""Two entries never have the same moment, also where the clock is coarse or was set back."""
+"""Two entries of a smear never have the same moment, also where the clock is coarse."""
 
 
 class OutboxController:
@@ -56,7 +56,7 @@ class OutboxController:
         self._session = session
         self._background = background
         self._clock, self._timer = clock, timer
-        self._last_at = 0.0
+        self._newest: dict[int, float] = {}
         self._desk: Desk | None = None
         self._is_sending = False
         self._unsent = 0
@@ -69,10 +69,21 @@ class OutboxController:
         """Entries that are on the disk and not in the catalogue."""
         return self._unsent
 
-    def moment(self) -> float:
-        """The moment of what is said now, seconds since 1970; later than any before."""
-        self._last_at = max(self._clock(), self._last_at + CLOCK_STEP_S)
-        return self._last_at
+    def note_newest(self, newest: Mapping[int, float]) -> None:
+        """By smear, when something was last said of it: the catalogue knows this."""
+        for smear_id, at in newest.items():
+            self._newest[smear_id] = max(at, self._newest.get(smear_id, 0.0))
+
+    def moment(self, smear_ids: Sequence[int]) -> float:
+        """The moment of what is said now, seconds since 1970.
+
+        It is later than all that is known to be said of these smears, also where this clock was
+        set back or another machine's is ahead: what is said last counts.
+        """
+        earlier = max((self._newest.get(one, 0.0) for one in smear_ids), default=0.0)
+        at = max(self._clock(), earlier + CLOCK_STEP_S)
+        self._newest |= dict.fromkeys(smear_ids, at)
+        return at
 
     def write(
         self,
@@ -158,6 +169,7 @@ class OutboxController:
         earlier, self._desk = self._desk, desk
         self._is_sending, self._retry_at = False, None
         self._unsent, self._unsent_since = 0, None
+        self._newest = {}
         self.changed.emit()
         if desk is None:
             return

@@ -85,7 +85,7 @@ class RegionsController:
         entry = Entry(
             smear_id=smear_id,
             reader=self._session.reader,
-            at=self._outbox.moment(),
+            at=self._outbox.moment([smear_id]),
             redrawn=redrawn,
         )
         self._changes.append(_Change(entry, redrawn))

@@ -129,6 +129,7 @@ class SheetController:
         self._is_reading = False
         if desk is not self._session.desk or offset > len(self._lines):
             return
+        self._labels.note_newest(page.newest)
         self._lines[offset:] = [self._said(desk, line) for line in page.lines]
         self._total = page.total
         lines = [sheet_line(desk.scheme, line) for line in self._lines[offset:]]

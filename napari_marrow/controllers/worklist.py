@@ -178,6 +178,7 @@ class WorklistController:
             self._begin(line)
             self._show(coming_detail(desk.scheme, line))
         self._read_detail(line)
+        self._labels.learn(line.smear_id, topic="own words of a result")
         if self.follows:
             self._open(line)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import Connection
 
-from marrow.catalogue import labels, smears
+from marrow.catalogue import labels, moments, smears
 from marrow.catalogue.labels import Progress
 from marrow.catalogue.sight import Sight
 from marrow.catalogue.smears import SmearFilter
@@ -41,6 +41,8 @@ class CasePage:
     """Smears that the filter shows."""
     shown: SmearFilter
     """The filter as it was asked, with the reader's sight."""
+    newest: Mapping[int, float]
+    """By smear, when something was last said of it."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class CasesDesk:
                 lines=tuple(case_line(self._study.scheme, row) for row in rows),
                 total=smears.count(connection, shown),
                 shown=shown,
+                newest=moments.newest(connection, [row.smear.id for row in rows]),
             )
 
     def counts(self, reader: str) -> CaseCounts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError
 
-from marrow.catalogue import flags, labels
+from marrow.catalogue import flags, labels, moments
 from marrow.catalogue.database import first_line
 from marrow.catalogue.sight import Sight
 from marrow.errors import MarrowError
@@ -52,6 +52,8 @@ class OwnWords:
 
     answers: dict[str, str]
     is_flagged: bool
+    newest: float
+    """When anybody last said something of it, seconds since 1970; 0: it is not in the study."""
 
 
 class LabelsDesk:
@@ -119,6 +121,7 @@ class LabelsDesk:
                 return OwnWords(
                     labels.of_reader(connection, reader, [smear_id]).get(smear_id, {}),
                     bool(flags.standing(connection, [smear_id], sight)),
+                    moments.newest(connection, [smear_id]).get(smear_id, 0.0),
                 )
         except DBAPIError:
             return None

@@ -332,7 +332,7 @@ def test_a_late_label_stands_behind_the_newer_one(opened: Desk, study: Study) ->
     assert late == [1, 0]  # the second time it was stored already
     assert stored(study) == [("AA", NOW, False), ("MDS", NOW + 5, True)]
     opened.labels.write([entry(1, "", NOW + 1)])  # a late taking back takes nothing newer back
-    opened.labels.send()
+    assert opened.labels.send().late == 1
     assert stored(study)[-1] == ("MDS", NOW + 5, True)
 
 

@@ -9,6 +9,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
+from marrow.catalogue import labels as stored_labels
 from napari_marrow.controllers import cases
 from napari_marrow.controllers.cases import CasesController, CasesView
 from napari_marrow.controllers.labels import LabelsController, LabelsView
@@ -201,6 +202,17 @@ def test_the_same_filter_asks_nothing(controller: CasesController, background: A
     controller.search("  ")
     controller.choose(0)
     assert len(background.asked) == before
+
+
+def test_a_label_is_later_than_all_that_the_list_showed(
+    controller: CasesController, outbox: OutboxController, add_smears: Any, study: Any
+) -> None:
+    (one,) = add_smears(study, 1)
+    with study.database.write() as connection:  # by a clock that is an hour ahead
+        at = study.database.now(connection) + 3600
+        stored_labels.give(connection, at, study.scheme, one, {"diagnosis": "AA"}, "A", False)
+    controller.reload()
+    assert at < outbox.moment([one]) < at + 1
 
 
 def test_what_waits_in_the_outbox_is_shown_all_the_same(

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from marrow.catalogue import flags
 from marrow.catalogue import labels as stored_labels
+from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client
 from marrow.study import Study
 from napari_marrow.controllers.labels import LabelsController, LabelsView
@@ -164,6 +165,41 @@ def test_two_labels_of_one_moment_keep_their_order(
     hand.now -= 3600  # somebody sets the clock back
     controller.give(ids[:1], {"diagnosis": "MDS"})
     assert standing(study, ids[0]) == {"diagnosis": "MDS"}
+
+
+def test_the_last_word_counts_after_the_clock_was_set_back_between_two_starts(
+    controller: LabelsController,
+    session: Session,
+    view: Any,
+    study: Study,
+    hand: Hand,
+    ids: list[int],
+    client_without_agent: Callable[[Study], Client],
+) -> None:
+    controller.give([1], {"diagnosis": "AA"})
+    hand.now -= 3600
+    session.desk = Desk(study, client_without_agent(study))
+    controller.note_newest(session.desk.cases.page(SmearFilter(), "A", 0, 20).newest)
+    controller.give([1], {"diagnosis": "AML"})
+    assert standing(study, 1) == {"diagnosis": "AML"}
+    controller.give([1], {"diagnosis": ""})
+    assert standing(study, 1) == {}
+    hand.now = 1_000_000_000.0  # long before the smears were added
+    controller.give([2], {"diagnosis": "MDS"})
+    assert standing(study, 2) == {"diagnosis": "MDS"}
+    view.tell.assert_not_called()
+    session.desk.labels.close()
+
+
+def test_what_was_said_by_a_clock_that_is_ahead_is_known_before_the_answer(
+    controller: LabelsController, study: Study, hand: Hand, ids: list[int]
+) -> None:
+    with study.database.write() as connection:  # on another machine
+        given = {"diagnosis": "AA"}
+        stored_labels.give(connection, hand.now + 60, study.scheme, 1, given, "A", False)
+    controller.learn(1)
+    controller.give([1], {"diagnosis": "AML"})
+    assert standing(study, 1) == {"diagnosis": "AML"}
 
 
 def test_a_database_that_is_gone_for_half_a_minute_costs_no_label(

@@ -149,7 +149,7 @@ def test_a_click_that_changes_nothing_stores_nothing(
     with study.database.read() as connection:
         assert regions.is_stored(connection, anna.now, 1, "A")
     assert len(standing(study)) == 1
-    assert anna.outbox.moment() == pytest.approx(anna.now, abs=1e-5)
+    assert anna.outbox.moment([1]) == pytest.approx(anna.now, abs=1e-5)
 
 
 def test_a_region_that_the_database_does_not_take_is_shown_told_and_sent_later(

@@ -43,6 +43,9 @@ class Labels:
         self.said: dict[int, dict[str, str]] = {}
         self.flagged: dict[int, bool] = {}
 
+    def note_newest(self, newest: dict[int, float]) -> None:
+        pass
+
     def own(self, smear_id: int) -> dict[str, str]:
         return self.said.get(smear_id, {})
 
