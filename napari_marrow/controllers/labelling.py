@@ -142,8 +142,7 @@ class LabellingController:
 
     def undo(self) -> None:
         """Take the last labels back and go to their smear."""
-        if not self._labels.undo(then=self._on_undone):
-            self._say("nothing to undo")
+        self._labels.undo(then=self._on_undone)
 
     def go(self, smear_id: int, notice: str = "") -> None:
         """Show this smear and label it next."""
@@ -296,7 +295,9 @@ class LabellingController:
             self._show()
 
     def _on_undone(self, smear_ids: Sequence[int]) -> None:
-        if self.is_on:
+        if not smear_ids:
+            self._say("nothing to undo")
+        elif self.is_on:
             count = f": {len(smear_ids)} labels" if smear_ids[1:] else ""
             self.go(smear_ids[0], f"taken back{count}")
 

@@ -169,13 +169,27 @@ class LabelsController:
         if entries:
             self._write(entries, self._on_flagged, then, None)
 
-    def undo(self, then: Callable[[Sequence[int]], None] | None = None) -> bool:
-        """Take the last labels back; `then` gets their smears. Whether there is any to undo."""
-        if not self._done:
-            return False
-        step = self._done.pop()
+    def undo(self, then: Callable[[Sequence[int]], None] | None = None) -> None:
+        """Take the last labels back, those too that are on their way to the disk just now.
+
+        Parameters
+        ----------
+        then : callable, optional
+            Gets their smears on the main thread once that is on the disk; none if there was
+            nothing to take back.
+        """
+        # Behind what is being written: only then is it known which labels were the last.
+        self._background.tell(lambda: None, lambda _turn: self._undo(then), lane="journal")
+
+    def _undo(self, then: Callable[[Sequence[int]], None] | None) -> None:
+        step = self._done.pop() if self._done else None
+        if step is None:
+            if then is not None:
+                then(())
+            return
         self._show_undoable()
-        at = self._outbox.moment([one.smear_id for one in step.entries])
+        ids = [one.smear_id for one in step.entries]
+        at, said_at = self._outbox.moment(ids), {one: self._said_at[one] for one in ids}
         entries = tuple(
             Entry(
                 smear_id=one.smear_id,
@@ -183,12 +197,11 @@ class LabelsController:
                 at=at,
                 answers=dict.fromkeys(one.answers, ""),
                 undoes=one.at,
-                said_at=self._said_at[one.smear_id],
+                said_at=said_at[one.smear_id],
             )
             for one in step.entries
         )
-        said_at = {one.smear_id: self._said_at[one.smear_id] for one in entries}
-        self._said_at |= {one.smear_id: at for one in entries}
+        self._said_at |= dict.fromkeys(ids, at)
 
         def on_failed() -> None:
             """The disk refused the undo: it can be tried again."""
@@ -198,10 +211,9 @@ class LabelsController:
 
         def on_disk() -> None:
             if then is not None:
-                then([one.smear_id for one in entries])
+                then(ids)
 
         self._write(entries, lambda _entries: self._on_undone(step), on_disk, on_failed)
-        return True
 
     def _write(
         self,

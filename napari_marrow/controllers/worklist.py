@@ -148,8 +148,7 @@ class WorklistController:
 
     def undo(self) -> None:
         """Take the last label back, and go to its row where it is at hand."""
-        if not self._labels.undo(then=self._on_undone):
-            self._view.tell("There is no label to take back.", is_warning=False)
+        self._labels.undo(then=self._on_undone)
 
     def _step(self, by: int) -> None:
         row = self._view.current_row()
@@ -229,6 +228,8 @@ class WorklistController:
             )
 
     def _on_undone(self, smear_ids: Sequence[int]) -> None:
+        if not smear_ids:
+            self._view.tell("There is no label to take back.", is_warning=False)
         rows = (row for row, line in self._results.pages.known() if line.smear_id in smear_ids)
         row = next(rows, None)
         if row is not None:

@@ -137,14 +137,36 @@ def test_undo_is_repeatable_and_takes_a_bulk_back_at_once(
     controller.give(ids[:3], {"diagnosis": "MDS"})
     view.set_undoable.assert_called_with(3)
     went: list[list[int]] = []
-    assert controller.undo(then=lambda undone: went.append(list(undone)))
+    controller.undo(then=lambda undone: went.append(list(undone)))
     assert went == [ids[:3]]
     view.set_undoable.assert_called_with(1)
     assert [standing(study, one) for one in ids[:3]] == [{"diagnosis": "AA"}, {}, {}]
-    assert controller.undo()
+    controller.undo()
     assert standing(study, ids[0]) == {}
     view.set_undoable.assert_called_with(0)
-    assert not controller.undo()
+    controller.undo(then=lambda undone: went.append(list(undone)))
+    assert went == [ids[:3], []]
+
+
+def test_undo_takes_the_label_back_that_is_being_stored(
+    controller: LabelsController, background: Any, study: Study, ids: list[int]
+) -> None:
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    at_once, journal = background.tell, []
+
+    def tell(errand: Any, then: Any, *, lane: str = "", failed: Any = None) -> None:
+        if lane == "journal":
+            journal.append(lambda: at_once(errand, then, failed=failed))
+        else:
+            at_once(errand, then, lane=lane, failed=failed)
+
+    background.tell = tell
+    controller.give(ids[1:2], {"diagnosis": "MDS"})
+    controller.undo()  # before the disk has it
+    while journal:
+        journal.pop(0)()
+    assert standing(study, ids[0]) == {"diagnosis": "AA"}
+    assert standing(study, ids[1]) == {}
 
 
 def test_nobody_takes_back_what_another_reader_said(
@@ -152,7 +174,7 @@ def test_nobody_takes_back_what_another_reader_said(
 ) -> None:
     controller.give(ids[:1], {"diagnosis": "AA"})
     session.reader = "B"
-    assert not controller.undo()
+    controller.undo()
     controller.give(ids[:1], {"diagnosis": "MDS"})
     assert standing(study, ids[0], "A") == {"diagnosis": "AA"}
     assert standing(study, ids[0], "B") == {"diagnosis": "MDS"}
@@ -333,7 +355,8 @@ def test_a_full_disk_stops_the_run_and_offers_the_undo_again(
         assert "No space left" in background.told[0]
         controller.undo()
         view.set_undoable.assert_called_with(1)
-    assert controller.undo()
+    controller.undo()
+    view.set_undoable.assert_called_with(0)
 
 
 def full_disk(_descriptor: int, _lines: bytes) -> int:
