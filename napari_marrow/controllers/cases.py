@@ -237,8 +237,8 @@ class CasesController:
             self._view.set_lines(self._lines, self._total)
 
     def _said(self, desk: Desk, line: CaseLine) -> CaseLine:
-        own, is_flagged = self._labels.own(line.smear_id), self._labels.is_flagged(line.smear_id)
-        return said(desk.scheme, line, own, is_flagged)
+        here, is_flagged = self._labels.said(line.smear_id), self._labels.is_flagged(line.smear_id)
+        return said(desk.scheme, line, here, is_flagged)
 
     def _on_sent(self) -> None:
         """In label mode the list stays as it is: a smear that was labelled is not pulled away."""

@@ -13,7 +13,7 @@ from napari_marrow.controllers.labels import LabelsController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.desks.cases import Run
-from napari_marrow.desks.labels import OwnWords
+from napari_marrow.desks.labels import WordsRead
 from napari_marrow.label_run import LabelCase, LabelRun
 from napari_marrow.lines.labelling import (
     answer_keys,
@@ -240,7 +240,7 @@ class LabellingController:
         else:
             self.go(self._run.next_unread(None) or self._run.ids[0])
 
-    def _on_own(self, desk: Desk, case: LabelCase, words: OwnWords | None) -> None:
+    def _on_own(self, desk: Desk, case: LabelCase, words: WordsRead | None) -> None:
         if case is not self._case:
             return
         if words is None:

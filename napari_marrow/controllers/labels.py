@@ -11,8 +11,9 @@ from psygnal import Signal
 from napari_marrow.background import Background
 from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.desk import Desk
-from napari_marrow.desks.labels import OwnWords
+from napari_marrow.desks.labels import WordsRead
 from napari_marrow.outbox import Entry
+from napari_marrow.own_words import OwnWords
 from napari_marrow.session import Session
 
 
@@ -59,9 +60,10 @@ class LabelsController:
         self.sent = outbox.sent
         """The catalogue has taken what waited."""
         self._done: list[_Step] = []
-        self._own: dict[int, dict[str, str]] = {}
+        self._words = OwnWords()
         self._flags: dict[int, bool] = {}
         self._said_at: dict[int, float] = {}
+        outbox.sent.connect(self._on_sent)
         session.events.desk.connect(self._on_desk)
         session.events.reader.connect(self._on_reader)
 
@@ -72,7 +74,11 @@ class LabelsController:
 
     def own(self, smear_id: int) -> Mapping[str, str]:
         """What the reader says of a smear, as far as it was said or read here; "": no answer."""
-        return self._own.get(smear_id, {})
+        return self._words.own(smear_id)
+
+    def said(self, smear_id: int) -> Mapping[str, str]:
+        """What the reader said here of a smear and the catalogue may lack; "": no answer."""
+        return self._words.said(smear_id)
 
     def is_flagged(self, smear_id: int) -> bool | None:
         """Whether the reader flagged a smear here, None: he said nothing of it."""
@@ -81,7 +87,7 @@ class LabelsController:
     def learn(
         self,
         smear_id: int,
-        then: Callable[[OwnWords | None], None] | None = None,
+        then: Callable[[WordsRead | None], None] | None = None,
         *,
         topic: str = "own words",
     ) -> None:
@@ -99,14 +105,14 @@ class LabelsController:
         if desk is None:
             return
 
-        def on_words(words: OwnWords | None) -> None:
+        def on_words(words: WordsRead | None) -> None:
             if (desk, reader) != (self._session.desk, self._session.reader):
                 return
             if words is not None:
                 answers = {
                     head.name: words.answers.get(head.name, "") for head in desk.scheme.asked
                 }
-                self._own[smear_id] = {**answers, **self._own.get(smear_id, {})}
+                self._words.note_read(smear_id, answers)
                 self.note_newest({smear_id: words.newest})
             if then is not None:
                 then(words)
@@ -230,25 +236,15 @@ class LabelsController:
         self._outbox.write(entries, on_disk, failed)
 
     def _on_given(self, entries: tuple[Entry, ...]) -> None:
-        before = {
-            one.smear_id: {head: self.own(one.smear_id).get(head) for head in one.answers}
-            for one in entries
-        }
+        before = {one.smear_id: self._words.say(one.smear_id, one.answers) for one in entries}
         self._done.append(_Step(entries, before))
         self._show_undoable()
-        for one in entries:
-            self._said_at[one.smear_id] = one.at
-            self._own.setdefault(one.smear_id, {}).update(one.answers)
+        self._said_at |= {one.smear_id: one.at for one in entries}
         self.given.emit([one.smear_id for one in entries])
 
     def _on_undone(self, step: _Step) -> None:
         for smear_id, answers in step.before.items():
-            own = self._own.setdefault(smear_id, {})
-            for head, answer in answers.items():
-                if answer is None:
-                    own.pop(head, None)
-                else:
-                    own[head] = answer
+            self._words.restore(smear_id, answers)
         self.given.emit(list(step.before))
 
     def _on_flagged(self, entries: tuple[Entry, ...]) -> None:
@@ -258,6 +254,10 @@ class LabelsController:
     def _show_undoable(self) -> None:
         self._view.set_undoable(len(self._done[-1].entries) if self._done else 0)
 
+    def _on_sent(self) -> None:
+        if not self._outbox.unsent:
+            self._words.settle()
+
     def _on_desk(self, _desk: Desk | None) -> None:
         self._forget()
 
@@ -266,5 +266,5 @@ class LabelsController:
         self._forget()
 
     def _forget(self) -> None:
-        self._done, self._own, self._flags, self._said_at = [], {}, {}, {}
+        self._done, self._words, self._flags, self._said_at = [], OwnWords(), {}, {}
         self._show_undoable()

@@ -143,8 +143,8 @@ class SheetController:
 
     def _said(self, desk: Desk, line: CaseLine) -> CaseLine:
         """With the reader's own words, which the catalogue may lack yet."""
-        own, is_flagged = self._labels.own(line.smear_id), self._labels.is_flagged(line.smear_id)
-        return said(desk.scheme, line, own, is_flagged)
+        here, is_flagged = self._labels.said(line.smear_id), self._labels.is_flagged(line.smear_id)
+        return said(desk.scheme, line, here, is_flagged)
 
     def _make(self) -> None:
         desk, wanted = self._session.desk, self._wanted

@@ -243,8 +243,8 @@ class WorklistController:
             return
         for row, line in list(pages.known()):
             if line.smear_id in smear_ids:
-                own = self._labels.own(line.smear_id)
-                pages.put(row, [with_answers(desk.scheme, line, own)])
+                said = self._labels.said(line.smear_id)
+                pages.put(row, [with_answers(desk.scheme, line, said)])
 
     def _on_sent(self) -> None:
         self._results.expect_change()

@@ -47,8 +47,8 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class OwnWords:
-    """What one reader says of one smear."""
+class WordsRead:
+    """What the catalogue has of one reader on one smear."""
 
     answers: dict[str, str]
     is_flagged: bool
@@ -113,12 +113,12 @@ class LabelsDesk:
             return Sent(sent, len(outbox), late, tuple(refused), file, first_line(error))
         return Sent(sent, len(outbox), late, tuple(refused), file)
 
-    def own(self, smear_id: int, reader: str) -> OwnWords | None:
+    def own(self, smear_id: int, reader: str) -> WordsRead | None:
         """What this reader says of a smear; None: the catalogue does not answer."""
         try:
             with self._study.database.read() as connection:
                 sight = Sight.of(connection, reader)
-                return OwnWords(
+                return WordsRead(
                     labels.of_reader(connection, reader, [smear_id]).get(smear_id, {}),
                     bool(flags.standing(connection, [smear_id], sight)),
                     moments.newest(connection, [smear_id]).get(smear_id, 0.0),

@@ -236,6 +236,25 @@ def test_what_waits_in_the_outbox_is_shown_all_the_same(
     assert [(row[1], row[3]) for row in cells(view)] == [("AML", ""), ("", "⚑")]
 
 
+def test_what_others_say_stays_in_the_list_when_a_smear_is_looked_at(
+    controller: CasesController,
+    labels: LabelsController,
+    outbox: OutboxController,
+    view: Any,
+    add_smears: Any,
+    study: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = add_smears(study, 2)
+    with study.database.write() as connection:
+        stored_labels.give(connection, 5.0, study.scheme, ids[0], {"diagnosis": "AML"}, "B", False)
+    labels.learn(ids[0])  # it was on the canvas in label mode
+    monkeypatch.setattr(outbox, "_send", lambda: None)  # the database is gone
+    labels.give(ids[1:], {"diagnosis": "MDS"})
+    controller.reload()
+    assert [row[1] for row in cells(view)] == ["AML", "MDS"]
+
+
 def test_in_label_mode_a_labelled_smear_stays_in_the_list(
     controller: CasesController,
     labels: LabelsController,

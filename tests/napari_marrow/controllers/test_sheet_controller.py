@@ -40,14 +40,14 @@ class Labels:
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
-        self.said: dict[int, dict[str, str]] = {}
+        self.words: dict[int, dict[str, str]] = {}
         self.flagged: dict[int, bool] = {}
 
     def note_newest(self, newest: dict[int, float]) -> None:
         pass
 
-    def own(self, smear_id: int) -> dict[str, str]:
-        return self.said.get(smear_id, {})
+    def said(self, smear_id: int) -> dict[str, str]:
+        return self.words.get(smear_id, {})
 
     def is_flagged(self, smear_id: int) -> bool | None:
         return self.flagged.get(smear_id)
@@ -177,7 +177,7 @@ def test_a_label_shows_before_the_catalogue_has_it(
     controller: SheetController, view: Any, given: Labels
 ) -> None:
     controller.tick()
-    given.said[18], given.flagged[18] = {"diagnosis": "AML"}, True
+    given.words[18], given.flagged[18] = {"diagnosis": "AML"}, True
     given.given.emit([18])
     assert (lines(view)[17].label, lines(view)[17].is_flagged) == ("AML", True)
     assert lines(view)[16].label == ""
