@@ -15,8 +15,9 @@ from marrow.catalogue import flags, labels, regions
 from marrow.catalogue.regions import Redrawn
 from marrow.catalogue.schema import label, smear, smear_flag
 from marrow.catalogue.sight import Sight
-from marrow.errors import NotFound
+from marrow.errors import BadLabels, NotFound
 from marrow.schemes import Scheme
+from napari_marrow.lines.labelling import not_asked_text, ruled_out
 from napari_marrow.outbox import Entry
 
 CLOCKS_APART_S = 600.0
@@ -32,11 +33,13 @@ def store(connection: Connection, scheme: Scheme, entry: Entry) -> bool:
         If the study has no such smear, or has had it only since after the label: then it is
         another study at the same place.
     BadLabels
-        If the scheme does not ask this, or knows no such answer.
+        If the scheme does not ask this, knows no such answer, or what the reader says otherwise
+        leaves no sense in the question.
     """
     _require_smear(connection, entry)
     for head, answer in entry.answers.items():
         labels.check_answer(scheme, head, answer)
+    _require_sense(connection, scheme, entry)
     is_late = False
     for head, answer in entry.answers.items():
         if entry.undoes is not None:
@@ -67,6 +70,19 @@ def _require_smear(connection: Connection, entry: Entry) -> None:
             f"S{entry.smear_id:06d} came to this study after the label was given: another study "
             "lay here then"
         )
+
+
+def _require_sense(connection: Connection, scheme: Scheme, entry: Entry) -> None:
+    """The viewer may not have known what else its reader says of the smear."""
+    conditional = {
+        head.name for head in scheme.asked if head.asked_when and entry.answers.get(head.name)
+    }
+    if not conditional:
+        return
+    own = labels.of_reader(connection, entry.reader, [entry.smear_id]).get(entry.smear_id, {})
+    for head in conditional.intersection(ruled_out(scheme, {**own, **entry.answers})):
+        if _changed_at(connection, entry, head) < entry.at:
+            raise BadLabels(not_asked_text([entry.smear_id], [head]))
 
 
 def _own(entry: Entry, head: str) -> tuple[ColumnElement[bool], ...]:

@@ -22,7 +22,6 @@ from napari_marrow.lines.labelling import (
     is_read,
     keys_text,
     next_head,
-    stale_heads,
 )
 from napari_marrow.session import Session
 
@@ -130,12 +129,10 @@ class LabellingController:
         if case.is_unreadable and answer not in NOT_CLASSES:
             self._say("it cannot be seen: 0 unsure, F flag, or → to go on")
             return
-        given = {head: answer}
-        given |= dict.fromkeys(stale_heads(desk.scheme, case.own | given), "")
         case.is_storing = True
         self._labels.give(
             [case.smear_id],
-            given,
+            {head: answer},
             then=lambda: self._on_stored(desk, case, head, answer),
             failed=case.release,  # the disk is full: a person was told, and the smear stays
         )
@@ -307,6 +304,11 @@ class LabellingController:
             return
         for smear_id in smear_ids:
             self._run.note(smear_id, is_read=is_read(desk.scheme, self._labels.own(smear_id)))
+        case = self._case
+        if case is not None and case.smear_id in smear_ids and not case.is_storing:
+            case.own = dict(self._labels.own(case.smear_id))  # given in a list, or taken back
+            case.head = first_head(desk.scheme, case.own)
+            self._show()
 
     def _on_sent(self) -> None:
         """The catalogue has answered: so it does for a smear that it owed."""

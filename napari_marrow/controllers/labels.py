@@ -8,20 +8,25 @@ from typing import Protocol
 
 from psygnal import Signal
 
+from marrow.schemes import Scheme
 from napari_marrow.background import Background
 from napari_marrow.controllers.outbox import OutboxController
 from napari_marrow.desk import Desk
 from napari_marrow.desks.labels import WordsRead
+from napari_marrow.lines.labelling import not_asked_text, ruled_out
 from napari_marrow.outbox import Entry
 from napari_marrow.own_words import OwnWords
 from napari_marrow.session import Session
 
 
 class LabelsView(Protocol):
-    """What a person sees of the labels that can be taken back."""
+    """What a person sees of his labels."""
 
     def set_undoable(self, count: int) -> None:
         """How many labels the next undo takes back; 0: there is none."""
+
+    def tell(self, words: str, is_warning: bool) -> None:
+        """Tell a person something in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,9 @@ class LabelsController:
     ) -> None:
         """Store the reader's answers to several smears; "" takes an earlier one back.
 
+        Answers to questions that these leave no sense in are taken back with them. Of a smear
+        whose question has no sense nothing is stored, and a person is told.
+
         Parameters
         ----------
         answers : mapping
@@ -149,19 +157,38 @@ class LabelsController:
         then, failed : callable, optional
             Called on the main thread once the labels are on the disk, or are not.
         """
+        desk, seen_here = self._session.desk, self._session.seen
+        if desk is None or not ids:
+            return
+        fitting = {one: self._fitting(desk.scheme, one, answers) for one in ids}
         at = self._outbox.moment(ids)
         entries = tuple(
             Entry(
                 smear_id=smear_id,
                 reader=self._session.reader,
                 at=at,
-                answers=dict(answers),
-                seen_prediction=smear_id in self._session.seen if seen is None else seen,
+                answers=given,
+                seen_prediction=smear_id in seen_here if seen is None else seen,
             )
-            for smear_id in ids
+            for smear_id, given in fitting.items()
+            if given
         )
+        if len(entries) < len(fitting):
+            senseless = [smear_id for smear_id, given in fitting.items() if not given]
+            self._view.tell(not_asked_text(senseless, list(answers)), is_warning=True)
         if entries:
             self._write(entries, self._on_given, then, failed)
+        elif failed is not None:
+            failed()
+
+    def _fitting(self, scheme: Scheme, smear_id: int, answers: Mapping[str, str]) -> dict[str, str]:
+        """The answers that make sense with all that the reader says of this smear, and "" to
+        what they rule out; {} if none does."""
+        senseless = ruled_out(scheme, {**self.own(smear_id), **answers})
+        fitting = {
+            head: given for head, given in answers.items() if not given or head not in senseless
+        }
+        return fitting | dict.fromkeys(senseless, "") if fitting else {}
 
     def flag(
         self, ids: Sequence[int], is_flagged: bool, then: Callable[[], None] | None = None

@@ -12,7 +12,7 @@ from napari_marrow.controllers.labels import LabelsController
 from napari_marrow.controllers.results import ResultsController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.lines.detail import ResultDetail, asked_calls, coming_detail
-from napari_marrow.lines.labelling import answer_keys, first_head, next_head, stale_heads
+from napari_marrow.lines.labelling import answer_keys, first_head, next_head
 from napari_marrow.lines.results import ResultLine, with_answers
 from napari_marrow.session import Session
 
@@ -123,10 +123,8 @@ class WorklistController:
         if line is None or desk is None or line.key == self._storing:
             return
         self._said = {**self._labels.own(line.smear_id), **self._said, head: answer}
-        stale = dict.fromkeys(stale_heads(desk.scheme, self._said), "")
-        self._said |= stale
         following = next_head(desk.scheme, self._said, head) if answer else None
-        self._give(line, {head: answer, **stale}, is_whole=bool(answer) and following is None)
+        self._give(line, {head: answer}, is_whole=bool(answer) and following is None)
         if following is not None:
             self._ask(following)
 

@@ -45,6 +45,16 @@ def case_text(
     return "  ".join([*parts, "flagged"] if is_flagged else parts)
 
 
+def not_asked_text(smear_ids: Sequence[int], heads: Sequence[str]) -> str:
+    """`S000001: mds_subtype is not asked under the other answers; nothing was stored.`"""
+    more = f" and {len(smear_ids) - 1:,} more" if smear_ids[1:] else ""
+    asked = "is not asked" if len(heads) == 1 else "are not asked"
+    return (
+        f"S{smear_ids[0]:06d}{more}: {', '.join(heads)} {asked} under your other answers; nothing "
+        "was stored. Change those first."
+    )
+
+
 def applying(scheme: Scheme, own: Mapping[str, str]) -> list[Head]:
     """The asked heads whose question makes sense under these answers."""
     given = {head: answer for head, answer in own.items() if answer}
@@ -65,10 +75,10 @@ def next_head(scheme: Scheme, own: Mapping[str, str], answered: str) -> Head | N
     return next((head for head in applying(scheme, own) if head.name in after), None)
 
 
-def stale_heads(scheme: Scheme, own: Mapping[str, str]) -> list[str]:
-    """Answered heads that make no sense any more: the subtype of MDS of what is AML now."""
-    makes_sense = {head.name for head in applying(scheme, own)}
-    return [head for head, answer in own.items() if answer and head not in makes_sense]
+def ruled_out(scheme: Scheme, own: Mapping[str, str]) -> list[str]:
+    """Asked heads that make no sense under these answers: the subtype of MDS of what is AML."""
+    makes_sense = applying(scheme, own)
+    return [head.name for head in scheme.asked if head not in makes_sense]
 
 
 def is_read(scheme: Scheme, own: Mapping[str, str]) -> bool:

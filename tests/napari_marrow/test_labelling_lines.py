@@ -15,7 +15,7 @@ from napari_marrow.lines.labelling import (
     is_read,
     keys_text,
     next_head,
-    stale_heads,
+    ruled_out,
 )
 
 SUBTYPES = Scheme.from_toml(Path(__file__).parents[2] / "examples" / "subtypes.toml")
@@ -56,8 +56,9 @@ def test_heads_are_asked_where_and_when_they_make_sense() -> None:
     assert following({"diagnosis": "AA"}, "diagnosis") is None
     assert following({"diagnosis": "unsure"}, "diagnosis") is None
     assert following({"diagnosis": "MDS", "mds_subtype": "MDS-f"}, "mds_subtype") is None
-    assert stale_heads(SUBTYPES, {"diagnosis": "AML", "mds_subtype": "MDS-f"}) == ["mds_subtype"]
-    assert stale_heads(SUBTYPES, {"diagnosis": "MDS", "mds_subtype": "MDS-f"}) == []
+    assert ruled_out(SUBTYPES, {"diagnosis": "AML", "mds_subtype": "MDS-f"}) == ["mds_subtype"]
+    assert ruled_out(SUBTYPES, {"diagnosis": "AA"}) == ["mds_subtype", "aml_subtype"]
+    assert ruled_out(SUBTYPES, {"mds_subtype": "MDS-f"}) == []
     assert is_read(SUBTYPES, {"diagnosis": "MDS"})
     assert not is_read(SUBTYPES, {"diagnosis": "", "mds_subtype": "MDS-f"})
 

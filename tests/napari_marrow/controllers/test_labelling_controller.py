@@ -282,6 +282,20 @@ def test_a_head_is_asked_where_it_makes_sense(make_room: Callable[[str], Room]) 
     assert room.answers()[2] == {"diagnosis": "MDS", "mds_subtype": "MDS-LB"}
 
 
+def test_what_is_given_in_a_list_meanwhile_asks_the_question_that_makes_sense(
+    make_room: Callable[[str], Room],
+) -> None:
+    room = make_room("subtypes.toml")
+    room.press("2")
+    assert "mds_subtype?" in room.words
+    room.labels.give([1], {"diagnosis": "AML"})  # in the contact sheet
+    assert "aml_subtype?" in room.words
+    assert "your label: AML" in room.words
+    room.press("1")
+    assert room.answers()[1] == {"diagnosis": "AML", "aml_subtype": "PML::RARA"}
+    assert room.session.smear_id == 2
+
+
 def test_a_class_beyond_the_ninth_has_a_button_and_no_key(make_room: Callable[[str], Room]) -> None:
     room = make_room("subtypes.toml")
     room.press("3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, create_autospec
 
@@ -14,12 +15,15 @@ from marrow.catalogue import flags
 from marrow.catalogue import labels as stored_labels
 from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client
+from marrow.schemes import Scheme
 from marrow.study import Study
 from napari_marrow.controllers.labels import LabelsController, LabelsView
 from napari_marrow.controllers.outbox import RETRY_S, SILENT_S, OutboxController
 from napari_marrow.desk import Desk
 from napari_marrow.outbox import folder_of, waiting_in
 from napari_marrow.session import Session
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 class Hand:
@@ -167,6 +171,63 @@ def test_undo_takes_the_label_back_that_is_being_stored(
         journal.pop(0)()
     assert standing(study, ids[0]) == {"diagnosis": "AA"}
     assert standing(study, ids[1]) == {}
+
+
+@pytest.fixture
+def subtypes(
+    make_study: Callable[..., Study],
+    client_without_agent: Callable[[Study], Client],
+    add_smears: Any,
+    session: Session,
+    controller: LabelsController,
+) -> Iterator[Study]:
+    """A study open that asks for the subtype of what is MDS or AML."""
+    made = make_study(Scheme.from_toml(EXAMPLES / "subtypes.toml"), name="subtypes")
+    add_smears(made, 3)
+    session.desk = Desk(made, client_without_agent(made))
+    yield made
+    session.desk.labels.close()
+
+
+def test_an_answer_takes_the_answers_back_that_make_no_sense_any_more(
+    controller: LabelsController, session: Session, subtypes: Study
+) -> None:
+    controller.give([1], {"diagnosis": "MDS"})
+    controller.give([1], {"mds_subtype": "MDS-5q"})
+    session.reader = "B"
+    session.reader = "A"  # nothing is known here of what he said
+    controller.give([1, 2], {"diagnosis": "AML"})
+    assert standing(subtypes, 1) == standing(subtypes, 2) == {"diagnosis": "AML"}
+    controller.undo()
+    assert standing(subtypes, 1) == {"diagnosis": "MDS", "mds_subtype": "MDS-5q"}
+    assert standing(subtypes, 2) == {}
+
+
+def test_of_a_models_calls_those_are_accepted_that_make_sense_together(
+    controller: LabelsController, subtypes: Study
+) -> None:
+    controller.give([1], {"diagnosis": "AML", "mds_subtype": "MDS-5q", "aml_subtype": "NPM1"})
+    assert standing(subtypes, 1) == {"diagnosis": "AML", "aml_subtype": "NPM1"}
+
+
+def test_an_answer_to_a_question_without_sense_is_told_and_not_stored(
+    controller: LabelsController, session: Session, view: Any, subtypes: Study
+) -> None:
+    controller.give([1], {"diagnosis": "AML"})
+    controller.give([2], {"diagnosis": "MDS"})
+    stays = Mock()
+    controller.give([1], {"mds_subtype": "MDS-5q"}, failed=stays)
+    stays.assert_called_once()
+    assert "S000001: mds_subtype is not asked" in view.tell.call_args.args[0]
+    controller.give([1, 2], {"mds_subtype": "MDS-5q"})
+    assert standing(subtypes, 1) == {"diagnosis": "AML"}
+    assert standing(subtypes, 2) == {"diagnosis": "MDS", "mds_subtype": "MDS-5q"}
+    session.reader = "B"
+    session.reader = "A"  # nothing is known here of what he said: the catalogue knows
+    controller.give([1], {"mds_subtype": "MDS-5q"})
+    assert standing(subtypes, 1) == {"diagnosis": "AML"}
+    assert "refused" in view.tell.call_args.args[0]
+    controller.give([1], {"mds_subtype": ""})  # to take back what is not there is no matter
 
 
 def test_nobody_takes_back_what_another_reader_said(
