@@ -90,7 +90,7 @@ def read_journal(path: Path) -> Contents:
     except FileNotFoundError:  # its viewer has sent all of it, or another one adopted it
         return Contents((), 0)
     torn = lines.pop()  # what follows the last line end: nothing, unless a kill cut a line off
-    entries: list[Entry] = []
+    entries: list[Entry | None] = []  # None: a line that cannot be read
     sent, damaged = 0, int(bool(torn))
     for line in lines:
         try:
@@ -101,7 +101,9 @@ def read_journal(path: Path) -> Contents:
                 entries.append(Entry.model_validate(fields))
         except (ValueError, TypeError, ValidationError):
             damaged += 1
-    return Contents(tuple(entries[sent:]), damaged)
+            entries.append(None)  # it may have been one of those that were sent
+    waiting = (entry for entry in entries[sent:] if entry is not None)
+    return Contents(tuple(waiting), damaged)
 
 
 def waiting_in(folder: Path) -> int:

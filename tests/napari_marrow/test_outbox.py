@@ -19,6 +19,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from marrow.catalogue import flags, labels
 from marrow.catalogue.schema import label
+from marrow.catalogue.sight import set_blind_readers
 from marrow.errors import MarrowError
 from marrow.study import Study
 from napari_marrow.desk import Desk
@@ -133,6 +134,22 @@ def test_a_line_that_a_kill_cut_off_loses_no_other(tmp_path: Path, cut: int) -> 
     assert successor.damaged == 1
     successor.add([entry(4)])
     assert [one.smear_id for one in read_journal(journal(tmp_path)).waiting] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("line", [0, 1, 2])
+def test_a_damaged_line_swallows_no_label_that_waits(tmp_path: Path, line: int) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.add([entry(1), entry(2)])
+    outbox.mark_sent(1)
+    outbox.add([entry(3)])
+    path = journal(tmp_path)
+    outbox.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line] = b"\x00" * (len(lines[line]) - 1) + b"\n"  # as some file systems leave it
+    path.write_bytes(b"".join(lines))
+    waiting = [one.smear_id for one in read_journal(path).waiting]
+    # What cannot be read is lost; where the mark is, its label is sent twice and stored once.
+    assert waiting == {0: [2, 3], 1: [3], 2: [1, 2, 3]}[line]
 
 
 def test_a_full_disk_leaves_no_half_line_and_is_told(
@@ -397,6 +414,21 @@ def test_flags_take_the_same_way(opened: Desk, study: Study) -> None:
         opened.labels.write([clear, flag])
         opened.labels.send()
     assert flagged() == {2: ("A",)}
+
+
+def test_a_flag_is_cleared_whatever_another_reader_said_that_one_cannot_see(
+    opened: Desk, study: Study
+) -> None:
+    with study.database.write() as connection:
+        set_blind_readers(connection, ["A", "B"])
+    theirs = Entry(smear_id=1, reader="B", at=NOW + 5, is_flagged=True)  # a clock that is ahead
+    mine = Entry(smear_id=1, reader="A", at=NOW, is_flagged=True)
+    opened.labels.write(
+        [theirs, mine, mine.model_copy(update={"at": NOW + 1, "is_flagged": False})]
+    )
+    opened.labels.send()
+    with study.database.read() as connection:
+        assert flags.standing(connection, [1]) == {1: ("B",)}
 
 
 def test_without_a_place_to_write_the_sentence_names_it(tmp_path: Path) -> None:
