@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from marrow.catalogue import flags, labels, regions
 from marrow.catalogue.regions import Redrawn
 from marrow.catalogue.schema import label, smear, smear_flag
-from marrow.catalogue.sight import Sight
+from marrow.catalogue.sight import Sight, seen_by
 from marrow.errors import BadLabels, NotFound
 from marrow.schemes import Scheme
 from napari_marrow.lines.labelling import not_asked_text, ruled_out
@@ -154,19 +154,22 @@ def _undo(
 
 def _flag(connection: Connection, entry: Entry, is_flagged: bool) -> None:
     """Set the reader's flag, or clear those that he sees, unless a newer word was said."""
-    marks = [smear_flag.c.smear_id == entry.smear_id]
-    if is_flagged:
-        marks.append(smear_flag.c.reader == entry.reader)
+    sight = Sight.of(connection, entry.reader)
+    whose = (
+        smear_flag.c.reader == entry.reader
+        if is_flagged
+        else seen_by(connection, sight, smear_flag)
+    )
     newest = select(
         func.max(smear_flag.c.at), func.max(func.coalesce(smear_flag.c.cleared_at, 0.0))
-    ).where(*marks)
+    ).where(smear_flag.c.smear_id == entry.smear_id, whose)
     given, cleared = connection.execute(newest).one()
     if max(given or 0.0, cleared or 0.0) >= entry.at:
         return
     if is_flagged:
         flags.give(connection, entry.at, entry.smear_id, entry.reader)
     else:
-        flags.clear(connection, entry.at, entry.smear_id, Sight.of(connection, entry.reader))
+        flags.clear(connection, entry.at, entry.smear_id, sight)
 
 
 def _redraw(connection: Connection, entry: Entry, redrawn: Redrawn) -> None:
