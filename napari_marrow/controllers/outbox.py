@@ -98,6 +98,7 @@ class OutboxController:
 
         def on_disk(unsent: int) -> None:
             if desk is not self._session.desk:
+                self._tell_left(desk, len(entries))
                 return
             self._unsent = unsent
             if self._unsent_since is None:
@@ -165,8 +166,19 @@ class OutboxController:
                 "something newer: the newer answer stands, the older one is in the history."
             )
 
+    def _tell_left(self, earlier: Desk, count: int) -> None:
+        """Entries wait in a study that is not open any more."""
+        desk = self._session.desk
+        if desk is None or desk.home != earlier.home:
+            self.told.emit(
+                f"{entries_text(count)} of {earlier.home} not sent yet: stored on this machine, "
+                "and sent when that study is opened again."
+            )
+
     def _on_desk(self, desk: Desk | None) -> None:
         earlier, self._desk = self._desk, desk
+        if earlier is not None and self._unsent:
+            self._tell_left(earlier, self._unsent)
         self._is_sending, self._retry_at = False, None
         self._unsent, self._unsent_since = 0, None
         self._newest = {}

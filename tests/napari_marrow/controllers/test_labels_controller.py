@@ -156,6 +156,66 @@ def test_undo_takes_the_label_back_that_is_being_stored(
     controller: LabelsController, background: Any, study: Study, ids: list[int]
 ) -> None:
     controller.give(ids[:1], {"diagnosis": "AA"})
+    journal = slow_disk(background)
+    controller.give(ids[1:2], {"diagnosis": "MDS"})
+    controller.undo()  # before the disk has it
+    work_off(journal)
+    assert standing(study, ids[0]) == {"diagnosis": "AA"}
+    assert standing(study, ids[1]) == {}
+
+
+def test_a_label_that_is_stored_after_the_reader_changed_is_not_the_new_readers(
+    controller: LabelsController,
+    session: Session,
+    background: Any,
+    view: Any,
+    study: Study,
+    ids: list[int],
+) -> None:
+    journal = slow_disk(background)
+    controller.give(ids[:1], {"diagnosis": "AA"})
+    session.reader = "B"
+    view.set_undoable.reset_mock()
+    work_off(journal)
+    assert standing(study, ids[0], "A") == {"diagnosis": "AA"}
+    assert controller.own(ids[0]) == {}
+    view.set_undoable.assert_not_called()
+
+
+def test_labels_that_wait_in_a_study_that_was_left_are_told(
+    controller: LabelsController,
+    session: Session,
+    background: Any,
+    view: Any,
+    study: Study,
+    desk: Desk,
+    ids: list[int],
+    line: Line,
+    make_study: Callable[..., Study],
+    client_without_agent: Callable[[Study], Client],
+) -> None:
+    journal = slow_disk(background)
+    controller.give(ids[:2], {"diagnosis": "AA"})
+    session.desk = Desk(study, client_without_agent(study))  # the same one: it sends them
+    work_off(journal)
+    view.tell.assert_not_called()
+    assert standing(study, ids[1]) == {"diagnosis": "AA"}
+    line.is_cut = True
+    controller.give(ids[:1], {"diagnosis": "AML"})
+    work_off(journal)
+    controller.give(ids[1:2], {"diagnosis": "AML"})
+    other = make_study(name="other")
+    session.desk = Desk(other, client_without_agent(other))
+    work_off(journal)
+    told = [call.args[0] for call in view.tell.call_args_list]
+    assert all(f"1 label or region of {study.settings.home}" in words for words in told)
+    assert len(told) == 2
+    assert "when that study is opened again" in told[0]
+    session.desk.labels.close()
+
+
+def slow_disk(background: Any) -> list[Callable[[], None]]:
+    """What the disk has still to do, in order."""
     at_once, journal = background.tell, []
 
     def tell(errand: Any, then: Any, *, lane: str = "", failed: Any = None) -> None:
@@ -165,12 +225,12 @@ def test_undo_takes_the_label_back_that_is_being_stored(
             at_once(errand, then, lane=lane, failed=failed)
 
     background.tell = tell
-    controller.give(ids[1:2], {"diagnosis": "MDS"})
-    controller.undo()  # before the disk has it
+    return journal
+
+
+def work_off(journal: list[Callable[[], None]]) -> None:
     while journal:
         journal.pop(0)()
-    assert standing(study, ids[0]) == {"diagnosis": "AA"}
-    assert standing(study, ids[1]) == {}
 
 
 @pytest.fixture
