@@ -70,7 +70,7 @@ class LabelCase:
     """Whether the reader's own words of it are known."""
     is_storing: bool = False
     is_owed: bool = False
-    """Whether the catalogue did not answer when it was asked for this smear."""
+    """Whether the catalogue did not answer when it was asked for this smear, and is asked again."""
 
     @property
     def is_ready(self) -> bool:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from marrow.schemes import NOT_CLASSES
 from napari_marrow.background import Background
 from napari_marrow.controllers.cases import CasesController
+from napari_marrow.controllers.label_case import LabelCaseController
 from napari_marrow.controllers.label_view import LabellingView
 from napari_marrow.controllers.labels import LabelsController
 from napari_marrow.controllers.smear import SmearController
 from napari_marrow.desk import Desk
 from napari_marrow.desks.cases import Run
-from napari_marrow.desks.labels import WordsRead
 from napari_marrow.label_run import LabelCase, LabelRun
 from napari_marrow.lines.labelling import (
+    OWED_TEXT,
     answer_keys,
     case_text,
-    first_head,
     is_read,
     keys_text,
     next_head,
@@ -39,6 +40,8 @@ class LabellingController:
     labels : LabelsController
     smear : SmearController
     cases : CasesController
+    timer : callable
+        Seconds of a clock that never goes back.
     """
 
     def __init__(
@@ -49,11 +52,14 @@ class LabellingController:
         labels: LabelsController,
         smear: SmearController,
         cases: CasesController,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session, self._background, self._view = session, background, view
         self._labels, self._smear, self._cases = labels, smear, cases
         self._run = LabelRun(_EMPTY)
-        self._case: LabelCase | None = None
+        self._now = LabelCaseController(session, background, labels, smear, timer)
+        self._now.changed.connect(self._show)
+        self._now.drawn.connect(self._on_drawn)
         self._notice = ""
         self._is_wanted = False
         self._actions: Mapping[str, Callable[[], None]] = {
@@ -82,6 +88,15 @@ class LabellingController:
         """Whether label mode is on."""
         return self._session.is_labelling
 
+    def tick(self) -> None:
+        """Ask again for a smear that the catalogue owes; called a few times a second."""
+        if self.is_on:
+            self._now.tick()
+
+    @property
+    def _case(self) -> LabelCase | None:
+        return self._now.case
+
     def toggle(self) -> None:
         """Enter or leave label mode."""
         if self.is_on or self._is_wanted:
@@ -100,7 +115,7 @@ class LabellingController:
         self._is_wanted = False
         if self.is_on:
             self._session.is_labelling = False
-            self._case = None
+            self._now.leave()
             self._view.draw("none")
             self._view.set_labelling(False)
             self._view.set_label_words("")
@@ -143,17 +158,8 @@ class LabellingController:
 
     def go(self, smear_id: int, notice: str = "") -> None:
         """Show this smear and label it next."""
-        desk, self._notice = self._session.desk, notice
-        if desk is None:
-            return
-        earlier, own = self._case, dict(self._labels.own(smear_id))
-        self._case = case = LabelCase(smear_id, own, first_head(desk.scheme, own))
-        self._labels.learn(smear_id, lambda words: self._on_own(desk, case, words))
-        case.is_drawn = self._session.smear_id == smear_id
-        is_other_coming = earlier is not None and not earlier.is_drawn
-        if not case.is_drawn or is_other_coming:
-            self._smear.open(smear_id, unreadable=lambda _reason: self._on_unreadable(case))
-        self._show()
+        self._notice = notice
+        self._now.go(smear_id)
 
     def _step(self, by: int) -> None:
         case = self._case
@@ -237,46 +243,18 @@ class LabellingController:
         else:
             self.go(self._run.next_unread(None) or self._run.ids[0])
 
-    def _on_own(self, desk: Desk, case: LabelCase, words: WordsRead | None) -> None:
-        if case is not self._case:
-            return
-        if words is None:
-            case.is_owed = not case.is_drawn
-            self._notice = "on its way: the study's database does not answer"
-        else:
-            case.is_flagged = words.is_flagged
-        flagged = self._labels.is_flagged(case.smear_id)
-        case.is_flagged = case.is_flagged if flagged is None else flagged
-        case.own = dict(self._labels.own(case.smear_id))
-        case.head = first_head(desk.scheme, case.own)
-        case.is_read = True
-        self._show()
-
     def _on_smear(self, smear_id: int | None) -> None:
         """Another smear is on the canvas: the one that was asked for, or one from elsewhere."""
         if not self.is_on or smear_id is None:
             return
         if self._case is None or self._case.smear_id != smear_id:
-            self.go(smear_id)
-        else:
-            self._on_drawn(self._case)
+            self._notice = ""
+        self._now.note_drawn(smear_id)
 
-    def _on_unreadable(self, case: LabelCase) -> None:
-        if case is self._case:
-            case.is_unreadable = True
-            self._on_drawn(case)
-
-    def _on_drawn(self, case: LabelCase) -> None:
-        following = self._run.beside(case.smear_id, 1)
+    def _on_drawn(self, smear_id: int) -> None:
+        following = self._run.beside(smear_id, 1)
         if following is not None:
             self._smear.prefetch(following)
-        # A key that was pressed while it was being drawn comes first, and counts for nothing.
-        settled = partial(self._on_settled, case)
-        self._background.ask("label-drawn", lambda: None, settled, lane="journal")
-
-    def _on_settled(self, case: LabelCase, _answer: None) -> None:
-        case.is_drawn, case.is_owed = True, False
-        self._show()
 
     def _on_stored(self, desk: Desk, case: LabelCase, head: str, answer: str) -> None:
         case.release()
@@ -305,10 +283,8 @@ class LabellingController:
         for smear_id in smear_ids:
             self._run.note(smear_id, is_read=is_read(desk.scheme, self._labels.own(smear_id)))
         case = self._case
-        if case is not None and case.smear_id in smear_ids and not case.is_storing:
-            case.own = dict(self._labels.own(case.smear_id))  # given in a list, or taken back
-            case.head = first_head(desk.scheme, case.own)
-            self._show()
+        if case is not None and case.smear_id in smear_ids:
+            self._now.note_given(desk)
 
     def _on_sent(self) -> None:
         """The catalogue has answered: so it does for a smear that it owed."""
@@ -318,7 +294,8 @@ class LabellingController:
 
     def _on_desk(self, desk: Desk | None) -> None:
         is_wanted = self._is_wanted
-        self._run, self._case = LabelRun(_EMPTY), None
+        self._run = LabelRun(_EMPTY)
+        self._now.leave()
         self.leave()
         if is_wanted and desk is not None:
             self.enter()
@@ -338,6 +315,7 @@ class LabellingController:
             return
         place = self._run.place(case.smear_id)
         about = case_text(case.smear_id, place, count, case.own, case.is_flagged)
-        lines = filter(None, (keys_text(desk.scheme, case.head), about, self._notice))
+        owed = OWED_TEXT if case.is_owed else ""
+        lines = filter(None, (keys_text(desk.scheme, case.head), about, owed, self._notice))
         self._view.set_label_words("\n".join(lines))
         self._view.set_asked(case.head.name)

@@ -53,6 +53,7 @@ class _Opening:
     smear_id: int
     evidence: Evidence | None
     unreadable: Callable[[str], None] | None
+    failed: Callable[[], None] | None
     redrawn: tuple[Redrawn, ...]
     """What the catalogue may have lacked of its regions when it was asked."""
     pixels: SmearPixels | NoPixels | None = None
@@ -104,6 +105,7 @@ class SmearController:
         prediction_id: int | None = None,
         evidence: Evidence | None = None,
         unreadable: Callable[[str], None] | None = None,
+        failed: Callable[[], None] | None = None,
     ) -> None:
         """Show a smear, with a prediction's heatmap if one is given.
 
@@ -118,6 +120,9 @@ class SmearController:
             The class to draw; None: what the model called at the primary head.
         unreadable : callable or None
             Called with the reason, on the main thread.
+        failed : callable or None
+            Called if the catalogue does not say what it knows of the smear: a person was told,
+            and the canvas stays as it is.
         """
         desk, reader = self._session.desk, self._session.reader
         if desk is None:
@@ -125,13 +130,13 @@ class SmearController:
         self._canvas.finish_drawing()
         self._give_up_opening()
         self._opening = opening = _Opening(
-            smear_id, evidence, unreadable, self._regions.unsent(smear_id)
+            smear_id, evidence, unreadable, failed, self._regions.unsent(smear_id)
         )
         self._background.ask(
             "facts",
             lambda: desk.smears.facts(smear_id, prediction_id, reader),
             lambda facts: self._on_facts(opening, facts),
-            failed=self._give_up_opening,
+            failed=lambda: self._on_facts_failed(opening),
         )
         self._shelf.take(desk, smear_id, lambda pixels: self._on_pixels(opening, pixels))
 
@@ -193,6 +198,12 @@ class SmearController:
         opening, self._opening = self._opening, None
         if opening is not None and isinstance(opening.pixels, SmearPixels):
             opening.pixels.image.close()
+
+    def _on_facts_failed(self, opening: _Opening) -> None:
+        if opening is self._opening:
+            self._give_up_opening()
+            if opening.failed is not None:
+                opening.failed()
 
     def _on_facts(self, opening: _Opening, facts: SmearFacts) -> None:
         opening.facts = facts

@@ -9,6 +9,7 @@ from marrow.schemes import Head, Scheme
 DIGITS = 9
 """Classes that a key of its own can have; those beyond are given by the dock's buttons."""
 UNSURE = "unsure"
+OWED_TEXT = "the database does not answer: asked again by itself"
 LINE_CHARACTERS = 52
 """Of a line on the canvas, which may be no wider than 550 px beside two docks."""
 

@@ -63,6 +63,7 @@ class CasesPanel:
     def tick(self) -> None:
         """Called five times a second."""
         self.controller.tick()
+        self.labelling.tick()
 
     def close(self) -> None:
         """Let go of the window that is being closed."""

@@ -14,16 +14,18 @@ from sqlalchemy.exc import OperationalError
 from marrow.catalogue import flags
 from marrow.catalogue import labels as stored_labels
 from marrow.client import Client
+from marrow.errors import MarrowError
 from marrow.schemes import Scheme
 from marrow.study import Study
 from napari_marrow.controllers.cases import CasesController, CasesView
 from napari_marrow.controllers.label_view import LabellingView
 from napari_marrow.controllers.labelling import LabellingController
 from napari_marrow.controllers.labels import LabelsController, LabelsView
-from napari_marrow.controllers.outbox import OutboxController
+from napari_marrow.controllers.outbox import RETRY_S, OutboxController
 from napari_marrow.controllers.regions import RegionsController
 from napari_marrow.controllers.smear import Canvas, SmearController
 from napari_marrow.desk import Desk
+from napari_marrow.lines.labelling import OWED_TEXT
 from napari_marrow.outbox import folder_of, waiting_in
 from napari_marrow.session import Session
 
@@ -38,6 +40,7 @@ class Room:
         desk.cases.add([folder], lambda _done, _total: None)
         self.desk, self.study, self.background, self.folder = desk, study, background, folder
         self.session = Session(reader="A")
+        self.now_s = 100.0
         self.canvas = create_autospec(Canvas, instance=True)
         self.view = create_autospec(LabellingView, instance=True)
         self.view.tool.return_value = "none"
@@ -51,7 +54,13 @@ class Room:
         )
         self.cases = CasesController(self.session, background, cases_view, self.labels)
         self.mode = LabellingController(
-            self.session, background, self.view, self.labels, self.smear, self.cases
+            self.session,
+            background,
+            self.view,
+            self.labels,
+            self.smear,
+            self.cases,
+            timer=lambda: self.now_s,
         )
 
     def open(self) -> None:
@@ -145,6 +154,49 @@ def test_a_key_while_the_next_smear_is_on_its_way_labels_nothing(
     room.smear.open(2)
     room.press("3")
     assert room.diagnoses() == {1: "AA", 2: "AML"}
+
+
+def test_a_smear_of_which_the_catalogue_says_nothing_is_asked_for_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_asked: Any) -> None:
+        raise MarrowError("server closed the connection")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(room.desk.smears, "facts", fail)
+        room.press("1 2")
+        assert "S000002" in room.words
+        assert OWED_TEXT in room.words
+        room.now_s += RETRY_S
+        room.mode.tick()
+        told = len(room.background.told)
+        room.mode.tick()  # not at once again
+        assert len(room.background.told) == told
+    assert room.session.smear_id == 1
+    assert room.diagnoses() == {1: "AA"}
+    room.now_s += RETRY_S
+    room.mode.tick()
+    assert room.session.smear_id == 2
+    assert OWED_TEXT not in room.words
+    room.press("2")
+    assert room.diagnoses() == {1: "AA", 2: "MDS"}
+
+
+def test_own_words_that_the_catalogue_owes_are_asked_for_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.press("1")
+    with monkeypatch.context() as patched:
+        patched.setattr(room.desk.labels, "own", lambda *_asked: None)
+        room.press("left")
+        assert OWED_TEXT in room.words
+    with room.study.database.write() as connection:  # elsewhere
+        given, at = {"diagnosis": "AML"}, room.study.database.now(connection)
+        stored_labels.give(connection, at, room.study.scheme, 1, given, "A", False)
+    room.now_s += RETRY_S
+    room.mode.tick()
+    assert OWED_TEXT not in room.words
+    assert "your label: AML" in room.words
 
 
 def test_going_on_and_back_at_once_ends_where_it_began(room: Room) -> None:
