@@ -51,8 +51,14 @@ class LabelCaseController:
         self.case: LabelCase | None = None
         """None: nothing is labelled."""
 
-    def go(self, smear_id: int) -> None:
-        """Label this smear now."""
+    def go(self, smear_id: int, *, is_just_drawn: bool = False) -> None:
+        """Label this smear now.
+
+        Parameters
+        ----------
+        is_just_drawn : bool
+            It came to the canvas this moment: nothing else is on its way there.
+        """
         desk = self._session.desk
         if desk is None:
             return
@@ -61,7 +67,7 @@ class LabelCaseController:
         self._labels.learn(smear_id, partial(self._on_own, desk, case))
         case.is_drawn = self._session.smear_id == smear_id
         is_other_coming = earlier is not None and not earlier.is_drawn
-        if not case.is_drawn or is_other_coming:
+        if not is_just_drawn and (not case.is_drawn or is_other_coming):
             self._smear.open(
                 smear_id,
                 unreadable=lambda _reason: self._on_unreadable(case),
@@ -76,7 +82,7 @@ class LabelCaseController:
     def note_drawn(self, smear_id: int) -> None:
         """A smear is on the canvas: the one that was asked for, or one from elsewhere."""
         if self.case is None or self.case.smear_id != smear_id:
-            self.go(smear_id)
+            self.go(smear_id, is_just_drawn=True)
         else:
             self._on_drawn(self.case)
 

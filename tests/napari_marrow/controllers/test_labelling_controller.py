@@ -199,6 +199,31 @@ def test_own_words_that_the_catalogue_owes_are_asked_for_again(
     assert "your label: AML" in room.words
 
 
+def test_a_smear_from_elsewhere_is_not_opened_again_while_another_was_on_its_way(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    at_once, opened = room.background.ask, []
+
+    def ask(topic: str, question: Any, then: Any, **more: Any) -> None:
+        if topic == "facts":
+            held[:] = [lambda: at_once(topic, question, then, **more)]
+        else:
+            at_once(topic, question, then, **more)
+
+    room.background.ask = ask
+    room.press("right")  # the second smear is on its way
+    room.smear.open(3)  # from the results, with its heatmap
+    monkeypatch.setattr(room.smear, "open", lambda smear_id, **_more: opened.append(smear_id))
+    held[0]()
+    assert room.session.smear_id == 3
+    assert opened == []
+    room.background.ask = at_once
+    room.press("1")
+    assert room.diagnoses() == {3: "AA"}
+    assert opened == [4]
+
+
 def test_going_on_and_back_at_once_ends_where_it_began(room: Room) -> None:
     held: list[Any] = []
     at_once = room.background.ask
