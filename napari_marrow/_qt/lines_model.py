@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from qtpy.QtCore import QModelIndex, QObject, Qt, Signal
@@ -16,6 +16,12 @@ L = TypeVar("L", bound=Line)
 class LinesModel(ColumnsModel, Generic[L]):
     """Rows of strings, all of them known.
 
+    Parameters
+    ----------
+    parent : QObject, optional
+    key : callable, optional
+        From a line to what it is about, which no other line is; None: a row is about its number.
+
     Signals
     -------
     wants_more()
@@ -27,8 +33,11 @@ class LinesModel(ColumnsModel, Generic[L]):
     wants_more = Signal()
     edited = Signal(int, int, str)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(
+        self, parent: QObject | None = None, key: Callable[[L], Hashable] | None = None
+    ) -> None:
         super().__init__(parent)
+        self._key = key
         self._lines: list[L] = []
         self._editable: frozenset[int] = frozenset()
         self._has_more = False
@@ -56,20 +65,16 @@ class LinesModel(ColumnsModel, Generic[L]):
         return tuple(self._lines)
 
     def set_lines(self, lines: Sequence[L]) -> None:
-        """Show these rows from the top, keeping as many row numbers as there are."""
-        old, new = len(self._lines), len(lines)
-        if new < old:
-            self.beginRemoveRows(QModelIndex(), new, old - 1)
-            del self._lines[new:]
+        """Show these rows from the top; what is selected, current or edited stays so by key."""
+        before, after = self._keys(self._lines), self._keys(lines)
+        listed, wanted = set(before), set(after)
+        gone = [one for one, key in zip(self._lines, before, strict=True) if key not in wanted]
+        self.append_lines([one for one, key in zip(lines, after, strict=True) if key not in listed])
+        self._arrange([*lines, *gone])
+        if gone:
+            self.beginRemoveRows(QModelIndex(), len(lines), len(self._lines) - 1)
+            del self._lines[len(lines) :]
             self.endRemoveRows()
-        elif new > old:
-            self.beginInsertRows(QModelIndex(), old, new - 1)
-            self._lines.extend(lines[old:])
-            self.endInsertRows()
-        if new and self._lines != list(lines):
-            self._lines = list(lines)
-            last = self.index(new - 1, self.columnCount() - 1)
-            self.dataChanged.emit(self.index(0, 0), last)
 
     def insert_lines(self, at: int, lines: Sequence[L]) -> None:
         """Insert rows above row `at`, in one batch."""
@@ -85,6 +90,29 @@ class LinesModel(ColumnsModel, Generic[L]):
     def set_has_more(self, has_more: bool) -> None:
         """Whether there are rows that were not read yet."""
         self._has_more = has_more
+
+    def _keys(self, lines: Sequence[L]) -> list[Hashable]:
+        return list(range(len(lines)) if self._key is None else map(self._key, lines))
+
+    def _arrange(self, lines: list[L]) -> None:
+        """Put lines of the same keys into this order, with what they say now."""
+        keys = self._keys(lines)
+        before = dict(zip(self._keys(self._lines), self._lines, strict=True))
+        is_other_order = [*before] != keys
+        if is_other_order:
+            self.layoutAboutToBeChanged.emit()
+            row_of, listed = {key: row for row, key in enumerate(keys)}, [*before]
+            old = self.persistentIndexList()
+            new = [self.index(row_of[listed[one.row()]], one.column()) for one in old]
+            self.changePersistentIndexList(old, new)
+        self._lines = lines
+        if is_other_order:
+            self.layoutChanged.emit()
+        # What a person is typing elsewhere in the table would be lost, too.
+        changed = [row for row, key in enumerate(keys) if before[key] != lines[row]]
+        if changed:
+            last = self.index(changed[-1], self.columnCount() - 1)
+            self.dataChanged.emit(self.index(changed[0], 0), last)
 
     # Qt's names from here on
 

@@ -99,6 +99,11 @@ class SmearController:
         """Whether a smear is on the canvas, and not a sentence why it cannot be shown."""
         return self._picture is not None
 
+    @property
+    def coming(self) -> int | None:
+        """The smear on its way to the canvas; if there is none, the one that is there."""
+        return self._session.smear_id if self._opening is None else self._opening.smear_id
+
     def open(
         self,
         smear_id: int,

@@ -162,6 +162,54 @@ def test_a_label_and_a_region_are_stored_and_shown_again(
     end(viewer, qtbot)
 
 
+def test_a_label_button_labels_what_is_selected_and_no_smear_that_took_its_row(
+    open_viewer: Any, qtbot: Any, study: Study, fields: Path
+) -> None:
+    viewer, dock = open_viewer()
+    desktop, page = dock.desktop, dock.desktop.cases.page
+    listed = page.list
+    qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
+    desktop.study.bar._reader.setText("Dr A")
+    desktop.study.bar._reader.editingFinished.emit()
+    reader = desktop.session.reader
+    desktop.cases.controller.add_smears([fields])
+    qtbot.waitUntil(lambda: listed.model.rowCount() == 20, timeout=WAIT_MS)
+    listed.filter.setCurrentText("unlabelled by me")
+    qtbot.waitUntil(lambda: desktop.cases.controller.shown.unread_by == reader, timeout=WAIT_MS)
+
+    def click(smear_id: int) -> None:
+        row = [line.smear_id for line in listed.model.lines()].index(smear_id)
+        centre = listed.table.visualRect(listed.model.index(row, 0)).center()
+        qtbot.mouseClick(listed.table.viewport(), Qt.MouseButton.LeftButton, pos=centre)
+        qtbot.waitUntil(lambda: desktop.session.smear_id == smear_id, timeout=WAIT_MS)
+        assert listed.selected_ids() == [smear_id]
+
+    click(1)
+    page.labels.buttons["diagnosis", "MDS"].click()
+    qtbot.waitUntil(lambda: listed.model.rowCount() == 19, timeout=WAIT_MS)
+    assert desktop.session.smear_id == 1
+    assert listed.selected_ids() == []
+    assert not page.labels.isEnabled()
+    page.labels.buttons["diagnosis", "AA"].click()
+    click(2)  # which stands where the first stood
+    page.undo.click()
+    qtbot.waitUntil(lambda: listed.model.rowCount() == 20, timeout=WAIT_MS)
+    assert listed.selected_ids() == [2]
+    opened: list[int | None] = []
+    desktop.session.events.smear_id.connect(opened.append)
+    listed._search.setText("S000009")
+    qtbot.waitUntil(lambda: listed.model.rowCount() == 1, timeout=WAIT_MS)
+    qtbot.wait(300)
+    assert opened == []
+    click(9)
+    assert opened == [9]
+    own = [one for smear_id in range(1, 21) for one in history(study, smear_id)]
+    own = [one for one in own if one.reader == reader]
+    assert {(one.smear_id, one.answer) for one in own} == {(1, "MDS")}
+    assert all(one.superseded_at for one in own)  # by the undo
+    end(viewer, qtbot)
+
+
 def test_the_dock_and_the_workbench_open_from_the_menus_once(
     make_napari_viewer: Callable[..., Any],
     qtbot: Any,

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from qtpy.QtCore import QModelIndex, QPoint, QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import (
+    QItemSelectionModel,
+    QModelIndex,
+    QPoint,
+    QSignalBlocker,
+    Qt,
+    QTimer,
+    Signal,
+)
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -61,7 +70,7 @@ class CaseList(QWidget):
     chosen(int)
         The line of the filter box.
     opened(int)
-        The smear that is to be shown.
+        A person went to this smear, or clicked on it.
     edited(object, int, str)
         Ids of the selected smears, column, and the text for all of them.
     selection_changed(int)
@@ -86,7 +95,7 @@ class CaseList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.model: LinesModel[CaseLine] = LinesModel(self)
+        self.model: LinesModel[CaseLine] = LinesModel(self, key=lambda line: line.smear_id)
         self.table = LinesTable(self.model)
         self.filter = QComboBox()
         self.filter.setMaximumWidth(FILTER_PX)
@@ -104,7 +113,8 @@ class CaseList(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.table, 1)
-        self._is_marking = False
+        self._shown: int | None = None
+        self._is_quiet = False
         self._model_column = 0
         self._widths: list[int] = []
         self._delegates: list[AnswerDelegate] = []
@@ -118,7 +128,8 @@ class CaseList(QWidget):
         # A scroll bar takes room without any resizing of this widget.
         self.table.verticalScrollBar().rangeChanged.connect(lambda *_range: self._fit_columns())
         chosen = self.table.selectionModel()
-        chosen.currentRowChanged.connect(self._on_current_changed)
+        chosen.currentRowChanged.connect(self._open)
+        self.table.clicked.connect(self._open)
         chosen.selectionChanged.connect(self._on_selection_changed)
 
     def set_scheme(self, columns: Sequence[Column], asked: Sequence[Head]) -> None:
@@ -151,26 +162,32 @@ class CaseList(QWidget):
 
     def set_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """Show these smears; those that were selected stay so where they are still listed."""
-        self.model.set_lines(lines)
+        with self._changing():
+            current = self.table.currentIndex()
+            ids = {line.smear_id for line in lines}
+            if current.isValid() and self.model.line(current.row()).smear_id not in ids:
+                self._leave_current()  # else Qt would go to the row beside it
+            self.model.set_lines(lines)
         self.model.set_has_more(len(lines) < total)
 
     def append_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """Add smears at the end."""
-        self.model.append_lines(lines)
+        with self._changing():
+            self.model.append_lines(lines)
         self.model.set_has_more(self.model.rowCount() < total)
 
     def mark(self, smear_id: int | None) -> None:
         """Select the smear that is shown and nothing else, so that a label meets what is seen."""
-        ids = [line.smear_id for line in self.model.lines()]
+        self._shown = smear_id
         if smear_id in self.selected_ids():
             return
-        self._is_marking = True
-        try:
+        ids = self._ids()
+        with self._quiet():
             self.table.clearSelection()
             if smear_id in ids:
                 self.table.selectRow(ids.index(smear_id))
-        finally:
-            self._is_marking = False
+            else:
+                self._leave_current()
 
     def selected_ids(self) -> list[int]:
         """Ids of the selected smears, from the top."""
@@ -204,8 +221,33 @@ class CaseList(QWidget):
             if column != self._model_column or not self.table.isColumnHidden(column):
                 room -= width
 
-    def _on_current_changed(self, index: QModelIndex, _earlier: QModelIndex) -> None:
-        if not self._is_marking and index.isValid() and index.row() < self.model.rowCount():
+    def _ids(self) -> list[int]:
+        return [line.smear_id for line in self.model.lines()]
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """While the program and no person moves the current row."""
+        before, self._is_quiet = self._is_quiet, True
+        try:
+            yield
+        finally:
+            self._is_quiet = before
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """While lines change; the shown smear that comes into the list is marked in it."""
+        was_listed = self._shown in self._ids()
+        with self._quiet():
+            yield
+        if not was_listed and not self.selected_ids():
+            self.mark(self._shown)
+
+    def _leave_current(self) -> None:
+        nowhere = QItemSelectionModel.SelectionFlag.NoUpdate
+        self.table.selectionModel().setCurrentIndex(QModelIndex(), nowhere)
+
+    def _open(self, index: QModelIndex, _earlier: QModelIndex | None = None) -> None:
+        if not self._is_quiet and index.isValid():
             self.opened.emit(self.model.line(index.row()).smear_id)
 
     def _on_selection_changed(self) -> None:

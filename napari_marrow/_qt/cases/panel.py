@@ -165,6 +165,8 @@ class CasesPanel:
         self.take_keys()  # else the next digit would choose another filter
 
     def _on_row_opened(self, smear_id: int) -> None:
+        if smear_id == self._smear.coming:
+            return
         if self.labelling.is_on:
             self.labelling.go(smear_id)
         else:
