@@ -15,6 +15,7 @@ from napari.utils.colormaps import Colormap
 from psygnal import Signal
 
 from marrow.images import SmearImage
+from napari_marrow import kept_layers
 from napari_marrow.desks.smears import SmearPicture
 from napari_marrow.layers import (
     HEATMAP_LAYER,
@@ -65,8 +66,8 @@ class SmearCanvas:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._smear: Image | None = None
-        self._heatmap: Image | None = None
+        self._smear: Image | None = kept_layers.take(viewer, SMEAR_LAYER)
+        self._heatmap: Image | None = kept_layers.take(viewer, HEATMAP_LAYER)
         self._image: SmearImage | None = None
         self._placement = smear_placement(None)
         self._smear_words = self._label_words = ""
@@ -120,7 +121,7 @@ class SmearCanvas:
         self._show_scale_bar(is_shown=False)
         self.overview_changed.emit(None)
         self.set_words("")
-        self.close()
+        self._give_up_file()
 
     def show_heatmap(self, heatmap: Heatmap | None) -> None:
         """Draw the evidence for a class with its legend, None to hide it."""
@@ -170,7 +171,14 @@ class SmearCanvas:
         self._show_words()
 
     def close(self) -> None:
-        """Give up the file of the shown smear; the layers stay as they are."""
+        """Give up the file of the shown smear and draw no more; the layers stay as they are."""
+        self._give_up_file()
+        self.regions.close()
+        for layer, kind in ((self._smear, SMEAR_LAYER), (self._heatmap, HEATMAP_LAYER)):
+            if layer is not None:
+                kept_layers.leave(layer, kind)
+
+    def _give_up_file(self) -> None:
         earlier, self._image = self._image, None
         self._close_behind(earlier)
 

@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from marrow.catalogue.regions import NewRegion
 from marrow.records import Polygon, Region, Role
+from napari_marrow import kept_layers
 from napari_marrow.brush import stroke_outline
 from napari_marrow.layers import REGIONS_LAYER, Placement, outline, placed, smear_placement
 from napari_marrow.region_kinds import RegionKind, region_colour
@@ -47,7 +48,7 @@ class RegionLayer:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._layer: Shapes | None = None
+        self._layer: Shapes | None = kept_layers.take(viewer, REGIONS_LAYER)
         self._kinds: tuple[RegionKind, ...] = ()
         self._kind = RegionKind("use")
         self._drawing: Drawing = "none"
@@ -56,6 +57,8 @@ class RegionLayer:
         self._edge_zoom = 0.0
         self._is_swapping = False
         viewer.scene.camera.events.zoom.connect(self._on_camera_zoom)
+        if self._layer is not None:
+            self._layer.events.data.connect(self._on_data)
 
     @property
     def layer(self) -> Shapes | None:
@@ -137,6 +140,13 @@ class RegionLayer:
         self._brush = radius
         if self.layer is not None:
             self._set_defaults(self.layer)
+
+    def close(self) -> None:
+        """Tell of no more drawing; the layer stays."""
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_camera_zoom)
+        if self._layer is not None:
+            self._layer.events.data.disconnect(self._on_data)
+            kept_layers.leave(self._layer, REGIONS_LAYER)
 
     def regions(self) -> list[NewRegion]:
         """What is drawn now; shapes without an area are left out."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QEvent, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
@@ -64,6 +64,16 @@ class CasesDock(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802
         """320 px wide: the canvas stays big."""
         return QSize(WIDTH_PX, super().sizeHint().height())
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """End when napari takes the dock out of its window, as the dock's X does.
+
+        A dock that is hidden, floats or lies behind another one keeps its parent.
+        """
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.desktop.leave()
+            self.deleteLater()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take files and folders of this machine while a study is open."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.qt import get_stylesheet
+from qtpy.QtWidgets import QWidget
 
 from marrow.client import Client
 from marrow.study import Study
@@ -57,7 +58,7 @@ class Desktop:
         make_client: Callable[[Study], Client] = Client,
         preferences: Preferences = Preferences(),  # noqa: B008 -- frozen
     ) -> None:
-        self._viewer = viewer
+        self._viewer, self._is_closed = viewer, False
         self.session = Session(opacity=preferences.opacity)
         self.background = QtBackground(tell_error)
         self.canvas = SmearCanvas(viewer)
@@ -108,8 +109,18 @@ class Desktop:
         self.study.controller.start(home)
         self.ticker.start()
 
+    def leave(self) -> None:
+        """Stop everything in a viewer that goes on: nothing of us stays on its canvas."""
+        self.canvas.finish_drawing()
+        self.cases.labelling.leave()
+        self.canvas.clear()
+        self.close()
+
     def close(self) -> None:
-        """Stop everything; running jobs go on."""
+        """Stop everything, once; running jobs go on."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for panel in self._tabs:
             panel.close()
         self.cases.close()
@@ -121,11 +132,17 @@ class Desktop:
         if self.session.desk is not None:
             self.session.desk.close()
         self._viewer.events.theme.disconnect(self._on_theme)
-        with suppress(RuntimeError):  # at the end of the program Qt may have deleted them before
+        self._delete_widgets()
+
+    def _delete_widgets(self) -> None:
+        """Delete what is no part of the dock; at the end of the program Qt may have done so."""
+        with suppress(RuntimeError):
             self.ticker.stop()
-            for window in (self.workbench, self.doctor.page):
-                window.close()
-                window.deleteLater()
+        widgets: tuple[QWidget | None, ...] = (self.workbench, self.doctor.page, self.inset)
+        for widget in filter(None, widgets):
+            with suppress(RuntimeError):
+                widget.close()
+                widget.deleteLater()
 
     def _wire_panels(self) -> None:
         """What one panel asks of another."""
