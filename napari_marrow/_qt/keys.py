@@ -6,7 +6,7 @@ key binding of a viewer can have them. An event filter on the widgets comes firs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
     QComboBox,
+    QDockWidget,
     QKeySequenceEdit,
     QLineEdit,
     QPlainTextEdit,
@@ -87,14 +88,14 @@ class LabelKeys(QObject):
         self._is_on = False
 
     def watch(self, widget: QWidget) -> None:
-        """Take the keys from this widget and all that is in it."""
-        for one in (widget, *widget.findChildren(QWidget)):
+        """Take the keys from this widget and all that is in it; dialogs keep theirs."""
+        for one in _within(widget):
             one.removeEventFilter(self)  # once is enough
             one.installEventFilter(self)
 
     def leave(self, widget: QWidget) -> None:
         """Take no keys from this widget any more."""
-        for one in (widget, *widget.findChildren(QWidget)):
+        for one in _within(widget):
             one.removeEventFilter(self)
 
     def set_on(self, is_on: bool) -> None:
@@ -105,7 +106,7 @@ class LabelKeys(QObject):
         """Take what is ours; everything else passes."""
         kind = event.type()
         if kind == QEvent.Type.ChildPolished:
-            if isinstance(child := event.child(), QWidget):
+            if isinstance(child := event.child(), QWidget) and not _is_dialog(child):
                 self.watch(child)
             return False
         if kind not in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
@@ -119,8 +120,20 @@ class LabelKeys(QObject):
         return True
 
 
+def _within(widget: QWidget) -> Iterator[QWidget]:
+    yield widget
+    for child in widget.children():
+        if isinstance(child, QWidget) and not _is_dialog(child):
+            yield from _within(child)
+
+
+def _is_dialog(widget: QWidget) -> bool:
+    """Whether this is a window of its own, and no dock that floats."""
+    return bool(widget.isWindow()) and not isinstance(widget, QDockWidget)
+
+
 def _is_typing() -> bool:
-    """Whether a key is a letter of a text, or a choice in an open menu."""
+    """Whether a key is a letter of a text, a choice in an open menu, or for a modal dialog."""
     return isinstance(QApplication.focusWidget(), _TYPING) or (
-        QApplication.activePopupWidget() is not None
+        QApplication.activePopupWidget() is not None or QApplication.activeModalWidget() is not None
     )

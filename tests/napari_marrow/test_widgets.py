@@ -15,6 +15,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
+    QDialog,
     QLabel,
     QLineEdit,
     QMessageBox,
@@ -154,6 +155,36 @@ def focus(widget: QWidget, qtbot: Any) -> None:
     """Let the keys go to this widget, as a click on it does."""
     widget.setFocus()
     qtbot.waitUntil(lambda: QApplication.focusWidget() is widget)
+
+
+def test_no_key_labels_behind_a_dialog(qtbot: Any) -> None:
+    pressed: list[str] = []
+    window = QWidget()
+    qtbot.addWidget(window)
+    plain = QPushButton("push", window)
+    earlier = QDialog(window)
+    keys = LabelKeys(pressed.append, window)
+    keys.watch(window)
+    keys.set_on(True)
+    later = QDialog(window)
+    with qtbot.waitExposed(window):
+        window.show()
+    for dialog in (earlier, later):
+        inside = QPushButton("in it", dialog)
+        with qtbot.waitExposed(dialog):
+            dialog.show()
+        qtbot.keyClicks(dialog, "1")
+        qtbot.keyClicks(inside, "2")
+        dialog.hide()
+    assert pressed == []
+    later.setModal(True)
+    later.show()
+    qtbot.waitUntil(lambda: QApplication.activeModalWidget() is later)
+    qtbot.keyClicks(plain, "3")
+    assert pressed == []
+    later.hide()
+    qtbot.keyClicks(plain, "4")
+    assert pressed == ["4"]
 
 
 def test_a_resting_finger_labels_one_smear_and_shortcuts_wait(qtbot: Any) -> None:
