@@ -87,6 +87,7 @@ class CasesController:
         self._choices: tuple[CaseChoice, ...] = ()
         self._filter = SmearFilter()
         self._lines: list[CaseLine] = []
+        self._noted: list[CaseLine] | None = None
         self._total = 0
         self._is_reloading = False
         self.is_read = False
@@ -178,7 +179,8 @@ class CasesController:
         )
 
     def tick(self) -> None:
-        """Show how far adding has come; called a few times a second on the main thread."""
+        """Show how far adding has come, and note what is seen; called a few times a second."""
+        self._note_seen()
         if self._progress != self._shown_progress:
             self._shown_progress = self._progress
             self._view.set_progress(*self._progress)
@@ -188,9 +190,13 @@ class CasesController:
         if desk is not None:
             self._background.tell(lambda: change(desk), lambda _answer: self.reload())
 
-    def note_seen(self) -> None:
-        """Labels of smears whose answer of the model is on the screen are not blind."""
-        if self._view.is_model_shown():
+    def _note_seen(self) -> None:
+        """Labels of smears whose answer of the model is on the screen are not blind.
+
+        The list may have been read while the dock or the column was hidden.
+        """
+        if self._noted is not self._lines and self._view.is_model_shown():
+            self._noted = self._lines
             shown = (line.smear_id for line in self._lines if line.model_call)
             self._session.note_seen(frozenset(shown))
 
@@ -253,7 +259,6 @@ class CasesController:
         self._lines, self._total, self._filter = self._read(page), page.total, page.shown
         self._view.set_lines(self._lines, page.total)
         self.is_read = True
-        self.note_seen()
 
     def _read(self, page: CasePage) -> list[CaseLine]:
         """The lines of a page, with what waits in the outbox."""
@@ -274,7 +279,6 @@ class CasesController:
         lines = self._read(page)
         self._lines, self._total = [*self._lines, *lines], page.total
         self._view.append_lines(lines)
-        self.note_seen()
 
     def _on_added(self, imported: Imported) -> None:
         self._on_add_failed()

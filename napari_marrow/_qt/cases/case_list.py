@@ -79,8 +79,6 @@ class CaseList(QWidget):
         A smear, and where on the screen its history is to be shown, a QPoint.
     flag_wanted(object, bool)
         Ids of smears, and whether they are to be flagged.
-    model_shown()
-        The column with the model's answers was shown.
     """
 
     searched = Signal(str)
@@ -91,7 +89,6 @@ class CaseList(QWidget):
     selection_changed = Signal(int)
     history_wanted = Signal(int, object)
     flag_wanted = Signal(object, bool)
-    model_shown = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -201,8 +198,6 @@ class CaseList(QWidget):
         """Show the column with the model's answers, or hide it, to label without them."""
         self.table.setColumnHidden(self._model_column, not is_shown)
         self._fit_columns()
-        if is_shown:
-            self.model_shown.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Show patient and site where there is room."""

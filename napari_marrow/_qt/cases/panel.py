@@ -130,7 +130,6 @@ class CasesPanel:
         listed.chosen.connect(self._on_filter_chosen)
         listed.opened.connect(self._on_row_opened)
         listed.edited.connect(self._on_case_edited)
-        listed.model_shown.connect(self.controller.note_seen)
         listed.history_wanted.connect(self._on_history_wanted)
         listed.flag_wanted.connect(self.labels.flag)
         listed.model.wants_more.connect(self.controller.more)

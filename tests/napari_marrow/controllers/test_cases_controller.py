@@ -288,10 +288,16 @@ def test_a_listed_answer_of_the_model_is_a_seen_one(
     desk.queue.submit(ids[:1])
     worker.work_off()
     controller.reload()
-    assert session.seen == frozenset()  # the column is hidden
+    controller.tick()
+    assert session.seen == frozenset()  # the column or the dock is hidden
     view.is_model_shown.return_value = True
-    controller.note_seen()
+    controller.tick()
     assert session.seen == {ids[0]}
+    desk.queue.submit(ids[1:2])
+    worker.work_off()
+    controller.reload()
+    controller.tick()
+    assert session.seen == set(ids[:2])
 
 
 def test_a_long_list_is_read_page_by_page(
