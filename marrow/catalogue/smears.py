@@ -122,19 +122,23 @@ def all_ids(connection: Connection, shown: SmearFilter) -> list[int]:
     return list(connection.execute(statement).scalars())
 
 
-def count(connection: Connection, shown: SmearFilter) -> int:
-    """How many smears the filter shows."""
+def count(connection: Connection, shown: SmearFilter, after_id: int = 0) -> int:
+    """How many smears the filter shows behind the one of `after_id`; 0: in all."""
     statement = select(func.count()).select_from(smear).where(condition(connection, shown))
+    statement = statement.where(smear.c.id > after_id)
     return int(connection.execute(statement).scalar_one())
 
 
-def page(connection: Connection, shown: SmearFilter, offset: int, limit: int) -> list[SmearRow]:
-    """`limit` rows of the filtered list from `offset`, in the order of the ids."""
+def page(connection: Connection, shown: SmearFilter, after_id: int, limit: int) -> list[SmearRow]:
+    """The `limit` rows of the filtered list behind the smear of `after_id`, 0: from the top.
+
+    In the order of the ids. By id and not by number: rows that the filter has ceased to show
+    since the page before make no gap.
+    """
     statement: Select[Any] = (
         select(*COLUMNS)
-        .where(condition(connection, shown))
+        .where(condition(connection, shown), smear.c.id > after_id)
         .order_by(smear.c.id)
-        .offset(offset)
         .limit(limit)
     )
     smears = [as_smear(row) for row in connection.execute(statement)]

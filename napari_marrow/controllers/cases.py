@@ -39,9 +39,12 @@ class CasesView(Protocol):
         """Offer these filters; `chosen` is the one that is shown."""
 
     def set_lines(self, lines: Sequence[CaseLine], total: int) -> None:
-        """Show these rows from the top; selection and scroll position stay where possible."""
+        """Show these rows from the top; selection and scroll position stay where possible.
 
-    def append_lines(self, lines: Sequence[CaseLine]) -> None:
+        `total` counts the rows that were not read yet, too.
+        """
+
+    def append_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """Add rows at the end."""
 
     def set_counts(self, read: int, smears: int, without_patient: int, others: str) -> None:
@@ -107,7 +110,7 @@ class CasesController:
 
     @property
     def total(self) -> int:
-        """How many smears the filter shows, read or not."""
+        """How many smears are listed, read or not."""
         return self._total
 
     def search(self, text: str) -> None:
@@ -150,11 +153,11 @@ class CasesController:
         """Read the next page, if there is one; not while the list is read anew."""
         if self._is_reloading:
             return
-        desk, shown, offset = self._session.desk, self._filter, len(self._lines)
-        reader = self._session.reader
-        if desk is not None and offset < self._total:
+        desk, shown, reader = self._session.desk, self._filter, self._session.reader
+        if desk is not None and self._lines and len(self._lines) < self._total:
+            last_id = self._lines[-1].smear_id
             self._background.ask(
-                "cases", lambda: desk.cases.page(shown, reader, offset, PAGE), self._on_more
+                "cases", lambda: desk.cases.page(shown, reader, last_id, PAGE), self._on_more
             )
 
     def describe(self, ids: Sequence[int], what: Described, value: str) -> None:
@@ -256,8 +259,9 @@ class CasesController:
 
     def _on_page(self, page: CasePage) -> None:
         self._is_reloading = False
-        self._lines, self._total, self._filter = self._read(page), page.total, page.shown
-        self._view.set_lines(self._lines, page.total)
+        self._lines, self._filter = self._read(page), page.shown
+        self._total = len(self._lines) + page.left
+        self._view.set_lines(self._lines, self._total)
         self.is_read = True
 
     def _read(self, page: CasePage) -> list[CaseLine]:
@@ -277,8 +281,9 @@ class CasesController:
 
     def _on_more(self, page: CasePage) -> None:
         lines = self._read(page)
-        self._lines, self._total = [*self._lines, *lines], page.total
-        self._view.append_lines(lines)
+        self._lines = [*self._lines, *lines]
+        self._total = len(self._lines) + page.left
+        self._view.append_lines(lines, self._total)
 
     def _on_added(self, imported: Imported) -> None:
         self._on_add_failed()

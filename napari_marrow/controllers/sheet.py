@@ -91,8 +91,8 @@ class SheetController:
 
     def more(self) -> None:
         """Read the next page, if there is one."""
-        if len(self._lines) < self._total and not self._is_reading:
-            self._read(len(self._lines), PAGE)
+        if self._lines and len(self._lines) < self._total and not self._is_reading:
+            self._read(self._lines[-1].smear_id, PAGE)
 
     def want(self, ids: Sequence[int]) -> None:
         """Have pictures made of these smears, the first first, instead of those wanted before."""
@@ -110,33 +110,35 @@ class SheetController:
         elif key == "undo":
             self._labels.undo()
 
-    def _read(self, offset: int, limit: int) -> None:
+    def _read(self, after_id: int, limit: int) -> None:
         desk, shown, reader = self._session.desk, self._cases.shown, self._session.reader
         if desk is None:
             return
-        if offset == 0:
+        if after_id == 0:
             self._is_stale = False
         self._is_reading = True
         self._background.ask(
             "sheet",
-            lambda: desk.cases.page(shown, reader, offset, limit),
-            lambda page: self._on_page(desk, page, offset),
+            lambda: desk.cases.page(shown, reader, after_id, limit),
+            lambda page: self._on_page(desk, page, after_id),
             lane="pages",
             failed=self._on_failed,
         )
 
-    def _on_page(self, desk: Desk, page: CasePage, offset: int) -> None:
+    def _on_page(self, desk: Desk, page: CasePage, after_id: int) -> None:
         self._is_reading = False
-        if desk is not self._session.desk or offset > len(self._lines):
+        is_next = bool(self._lines) and self._lines[-1].smear_id == after_id
+        if desk is not self._session.desk or (after_id and not is_next):
             return
         self._labels.note_newest(page.newest)
-        self._lines[offset:] = [self._said(desk, line) for line in page.lines]
-        self._total = page.total
-        lines = [sheet_line(desk.scheme, line) for line in self._lines[offset:]]
-        if offset:
-            self._view.append_lines(lines, page.total)
+        came = [self._said(desk, line) for line in page.lines]
+        self._lines = [*self._lines, *came] if after_id else came
+        self._total = len(self._lines) + page.left
+        lines = [sheet_line(desk.scheme, line) for line in came]
+        if after_id:
+            self._view.append_lines(lines, self._total)
         else:
-            self._view.set_lines(lines, page.total)
+            self._view.set_lines(lines, self._total)
 
     def _on_failed(self) -> None:
         self._is_reading = False

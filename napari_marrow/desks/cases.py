@@ -37,8 +37,8 @@ class CasePage:
     """A part of the Cases list."""
 
     lines: tuple[CaseLine, ...]
-    total: int
-    """Smears that the filter shows."""
+    left: int
+    """Smears that the filter shows behind these."""
     shown: SmearFilter
     """The filter as it was asked, with the reader's sight."""
     newest: Mapping[int, float]
@@ -80,14 +80,18 @@ class CasesDesk:
         self._study = study
         self._client = client
 
-    def page(self, shown: SmearFilter, reader: str, offset: int, limit: int) -> CasePage:
-        """`limit` smears of the filtered list from `offset`, as this reader may see them."""
+    def page(self, shown: SmearFilter, reader: str, after_id: int, limit: int) -> CasePage:
+        """`limit` smears of the filtered list behind the one of `after_id`, 0: from the top.
+
+        As this reader may see them.
+        """
         with self._study.database.read() as connection:
             shown = _as_seen(connection, shown, reader)
-            rows = smears.page(connection, shown, offset, limit)
+            rows = smears.page(connection, shown, after_id, limit)
+            last_id = rows[-1].smear.id if rows else after_id
             return CasePage(
                 lines=tuple(case_line(self._study.scheme, row) for row in rows),
-                total=smears.count(connection, shown),
+                left=smears.count(connection, shown, last_id),
                 shown=shown,
                 newest=moments.newest(connection, [row.smear.id for row in rows]),
             )

@@ -28,7 +28,8 @@ def test_adds_a_folder_with_its_labels_and_files_without(desk: Desk, fields: Pat
     again = desk.cases.add([fields / "field_03.png"], nothing)
     assert (again.added, again.known) == (0, 1)
     page = desk.cases.page(SmearFilter(), "A", 0, 100)
-    assert page.total == 20
+    assert (len(page.lines), page.left) == (20, 0)
+    assert desk.cases.page(SmearFilter(), "A", 5, 3).left == 12
     assert page.lines[1].cells == ("S000002", "MDS", "", "", "P00", "north")
     counts = desk.cases.counts("A")
     assert (counts.smears, counts.without_patient) == (20, 4)

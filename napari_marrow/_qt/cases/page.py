@@ -55,7 +55,6 @@ class CasesPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._total = 0
         self._choices: Sequence[CaseChoice] = ()
         self.status = StatusBar()
         self.list = CaseList()
@@ -100,15 +99,13 @@ class CasesPage(QWidget):
 
     def set_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """See `CasesView.set_lines`."""
-        self._total = total
         self.list.set_lines(lines, total)
-        self.queue_all.setText(f"Queue all {total:,} listed")
-        self.queue_all.setEnabled(total > 0)
-        self.label_mode.setEnabled(total > 0 or self.label_mode.isChecked())
+        self._set_total(total)
 
-    def append_lines(self, lines: Sequence[CaseLine]) -> None:
+    def append_lines(self, lines: Sequence[CaseLine], total: int) -> None:
         """See `CasesView.append_lines`."""
-        self.list.append_lines(lines, self._total)
+        self.list.append_lines(lines, total)
+        self._set_total(total)
 
     def set_counts(self, read: int, smears: int, without_patient: int, others: str) -> None:
         """See `CasesView.set_counts`."""
@@ -172,6 +169,11 @@ class CasesPage(QWidget):
         column.addWidget(Section("Regions", self.regions))
         column.addWidget(Section("Evidence", self.evidence, is_open=True))
         column.addLayout(_row(self._add_button(), self.queue_menu, workbench))
+
+    def _set_total(self, total: int) -> None:
+        self.queue_all.setText(f"Queue all {total:,} listed")
+        self.queue_all.setEnabled(total > 0)
+        self.label_mode.setEnabled(total > 0 or self.label_mode.isChecked())
 
     def _on_selection_changed(self, count: int) -> None:
         # In label mode the smear on the canvas is meant, also where its line was not read yet.

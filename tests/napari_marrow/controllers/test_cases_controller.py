@@ -322,6 +322,29 @@ def test_a_long_list_is_read_page_by_page(
     assert len(cells(view)) == 10
 
 
+def test_labels_that_are_given_meanwhile_make_no_gap_in_the_next_page(
+    controller: CasesController,
+    labels: LabelsController,
+    view: Any,
+    add_smears: Any,
+    study: Any,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cases, "PAGE", 4)
+    ids = add_smears(study, 14)
+    choose(controller, "unlabelled by me")
+    session.is_labelling = True
+    labels.give(ids[:3], {"diagnosis": "AA"})  # the list stays, the filter shows 11
+    listed = [row[0] for row in cells(view)]
+    for total in (14, 14, 14):
+        controller.more()
+        lines, told = view.append_lines.call_args.args
+        listed += [line.cells[0] for line in lines]
+        assert told == total
+    assert listed == [f"S{number:06d}" for number in ids]
+
+
 def test_the_list_is_read_anew_when_a_job_has_ended(
     controller: CasesController, view: Any, session: Session
 ) -> None:
