@@ -76,6 +76,22 @@ def test_pictures_are_shown_and_the_oldest_are_forgotten(tab: SheetTab) -> None:
     assert not tab.model.is_made(100)
 
 
+def test_what_is_on_a_large_screen_is_kept_however_much_it_is(tab: SheetTab, qtbot: Any) -> None:
+    tab.set_thumbnails(dict.fromkeys(range(2001, 2001 + MOST_PIXMAPS)))  # of an earlier filter
+    tab.set_thumbnails({3: None})
+    tab.resize(3840, 2160)
+    with qtbot.waitSignal(tab.looked_at) as looked:
+        tab.set_lines([line(number) for number in range(1, COUNT + 1)], COUNT)
+    (wanted,) = looked.args
+    assert len(wanted) > MOST_PIXMAPS
+    assert wanted[:3] == [1, 2, 4]
+    for smear_id in wanted:
+        tab.set_thumbnails({smear_id: None})
+    assert all(tab.model.is_made(smear_id) for smear_id in (*wanted, 3))
+    tab.set_thumbnails(dict.fromkeys(range(4001, 4001 + 2 * MOST_PIXMAPS)))
+    assert not tab.model.is_made(2001)
+
+
 def test_a_flag_is_seen_and_a_label_is_written(tab: SheetTab) -> None:
     tab.set_lines([line(1), line(2, "AML", is_flagged=True)], 2)
     tab.set_thumbnails({1: picture((250, 250, 250)), 2: picture((250, 250, 250))})

@@ -12,7 +12,8 @@ from marrow.images.colour import Pixels
 from napari_marrow.lines.sheet import SheetLine
 
 MOST_PIXMAPS = 600
-"""Pictures that are kept ready, 64 KB each; the others are read again from the disk."""
+"""Pictures that are kept ready beside those that are looked at, 64 KB each; the others are read
+again from the disk."""
 _NO_PARENT = QModelIndex()
 
 
@@ -33,6 +34,7 @@ class SheetModel(QAbstractListModel):
         self._rows: dict[int, int] = {}
         self._total = 0
         self._pixmaps: OrderedDict[int, QPixmap | None] = OrderedDict()
+        self._looked_at = 0
 
     def rowCount(  # noqa: N802
         self, parent: QModelIndex | QPersistentModelIndex = _NO_PARENT
@@ -109,14 +111,21 @@ class SheetModel(QAbstractListModel):
         """Whether it is known what picture the smear has."""
         return smear_id in self._pixmaps
 
+    def look_at(self, ids: Sequence[int]) -> list[int]:
+        """Keep the pictures of these smears, however many; those whose picture is lacking."""
+        self._looked_at = len(ids)
+        for smear_id in filter(self.is_made, ids):
+            self._pixmaps.move_to_end(smear_id)
+        return [smear_id for smear_id in ids if not self.is_made(smear_id)]
+
     def set_thumbnails(self, made: Mapping[int, Pixels | None]) -> None:
-        """Take these pictures; the ones that were made longest ago are forgotten."""
+        """Take these pictures; the ones that were looked at longest ago are forgotten."""
         for smear_id, pixels in made.items():
             self._pixmaps[smear_id] = None if pixels is None else _pixmap(pixels)
             row = self._rows.get(smear_id)
             if row is not None:
                 self.dataChanged.emit(self.index(row), self.index(row))
-        while len(self._pixmaps) > MOST_PIXMAPS:
+        while len(self._pixmaps) > MOST_PIXMAPS + self._looked_at:
             self._pixmaps.popitem(last=False)
 
     def forget_thumbnails(self) -> None:

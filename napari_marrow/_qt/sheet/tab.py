@@ -205,9 +205,7 @@ class SheetTab(QWidget):
 
     def _on_pause_timeout(self) -> None:
         lines = (self.model.line(row) for row in self.list.rows_in_view(self.model.rowCount()))
-        self.looked_at.emit(
-            [line.smear_id for line in lines if not self.model.is_made(line.smear_id)]
-        )
+        self.looked_at.emit(self.model.look_at([line.smear_id for line in lines]))
 
     def _show_words(self) -> None:
         chosen = self.list.selectionModel().selection()
