@@ -48,7 +48,7 @@ class ThumbnailCache:
     def get(self, identity: str) -> Pixels | None:
         """The thumbnail, uint8 (h, w, 3), None if there is none or it is damaged."""
         path = self._place(identity)
-        if path is None or not path.is_file():
+        if path is None:
             return None
         try:
             with decoding(path), Image.open(path, formats=("PNG",)) as image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -73,6 +74,23 @@ def test_what_is_no_content_hash_makes_no_file(tmp_path: Path) -> None:
         cache.put(name, picture(1))
         assert cache.get(name) is None
     assert files(tmp_path) == []
+
+
+def test_a_folder_that_must_not_be_entered_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ThumbnailCache(tmp_path)
+    cache.put(FIRST, picture(1))
+
+    def refuse(*_place: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for call in ("builtins.open", "pathlib.Path.is_file", "pathlib.Path.mkdir"):
+        monkeypatch.setattr(call, refuse)
+    assert cache.get(FIRST) is None
+    cache.put(SECOND, picture(2))
+    monkeypatch.undo()
+    assert [one.stem for one in files(tmp_path)] == [FIRST]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder cannot be closed by its mode")
