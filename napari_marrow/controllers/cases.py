@@ -223,6 +223,8 @@ class CasesController:
         """What may be seen, and what is unlabelled, is another matter for another reader."""
         desk = self._session.desk
         if desk is not None and self._choices:
+            self._lines, self._total = [], 0  # should the catalogue be lost just now
+            self._view.set_lines((), 0)
             self._offer(desk)
             self._set_filter()
             self.reload()

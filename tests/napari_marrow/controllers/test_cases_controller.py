@@ -10,6 +10,7 @@ from unittest.mock import create_autospec
 import pytest
 
 from marrow.catalogue import labels as stored_labels
+from marrow.errors import MarrowError
 from napari_marrow.controllers import cases
 from napari_marrow.controllers.cases import CasesController, CasesView
 from napari_marrow.controllers.labels import LabelsController, LabelsView
@@ -343,6 +344,30 @@ def test_labels_that_are_given_meanwhile_make_no_gap_in_the_next_page(
         listed += [line.cells[0] for line in lines]
         assert told == total
     assert listed == [f"S{number:06d}" for number in ids]
+
+
+def test_another_reader_does_not_see_the_list_of_the_one_before_though_the_catalogue_is_lost(
+    controller: CasesController,
+    labels: LabelsController,
+    view: Any,
+    add_smears: Any,
+    study: Any,
+    desk: Desk,
+    session: Session,
+    background: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_smears(study, 3)
+    controller.reload()
+
+    def lose(*_asked: object) -> None:
+        raise MarrowError("the catalogue is lost")
+
+    monkeypatch.setattr(desk.cases, "page", lose)
+    session.reader = "B"
+    assert background.told == ["the catalogue is lost"]
+    assert cells(view) == []
+    assert controller.total == 0
 
 
 def test_the_list_is_read_anew_when_a_job_has_ended(
