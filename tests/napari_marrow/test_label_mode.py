@@ -19,6 +19,7 @@ from marrow.catalogue import flags, jobs, labels
 from marrow.catalogue.database import Database
 from marrow.importing import import_smears
 from marrow.study import Study
+from napari_marrow._qt.cases.section import Section
 from napari_marrow._qt.cases_dock import CasesDock
 from napari_marrow._qt.keys import canvas_widget
 from napari_marrow._qt.opening import DOCK_NAME
@@ -192,6 +193,43 @@ def test_twenty_smears_by_keys_with_each_kind_of_layer_selected(
     sitting.end()
     with study.database.read() as connection:
         assert flags.standing(connection, [19]) == {19: (reader,)}
+
+
+def test_after_a_field_or_a_box_the_next_digit_labels(
+    sit_down: Callable[[], Sitting], study: Study, field_files: list[Path]
+) -> None:
+    sitting = sit_down()
+    page, canvas = sitting.page, canvas_widget(sitting.viewer)
+    reader = sitting.desktop.session.reader
+    for part in page.findChildren(Section):
+        part.expand(animate=False)
+    sitting.begin()
+    regions, site = page.regions, page.describe.fields["site"]
+    page.evidence.setEnabled(True)
+    click = sitting.qtbot.keyClick
+    choices = (
+        (site, lambda: (site.setText("north"), click(site, Qt.Key.Key_Return))),
+        (regions.role, lambda: click(regions.role, Qt.Key.Key_Down)),
+        (regions.brush, lambda: click(regions.brush, Qt.Key.Key_Return)),
+        (regions.brush, lambda: click(regions.brush, Qt.Key.Key_Up)),
+        (page.evidence.classes, lambda: click(page.evidence.classes, Qt.Key.Key_Down)),
+    )
+    for place, choose in choices:
+        place.setFocus()
+        sitting.until(place.hasFocus)
+        choose()
+        sitting.until(canvas.hasFocus)
+    regions.brush.setFocus()
+    regions.brush.selectAll()
+    for sign in "15":
+        click(regions.brush, sign)  # letters of a number
+    assert regions.brush.value() == 15
+    assert regions.brush.hasFocus()
+    click(regions.brush, Qt.Key.Key_Return)
+    sitting.until(canvas.hasFocus)
+    sitting.label("2")
+    sitting.until(lambda: stored(study, reader) == {1: "MDS"})
+    sitting.end()
 
 
 def test_a_study_that_cannot_be_written_keeps_its_labels_for_the_next_start(

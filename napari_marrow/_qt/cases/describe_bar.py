@@ -13,9 +13,12 @@ class DescribeBar(QWidget):
     -------
     wanted(str, str)
         `patient` or `site`, and its text.
+    entered()
+        Enter or the button was pressed.
     """
 
     wanted = Signal(str, str)
+    entered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,3 +45,4 @@ class DescribeBar(QWidget):
             if field.text().strip():
                 self.wanted.emit(name, field.text().strip())
                 field.clear()
+        self.entered.emit()

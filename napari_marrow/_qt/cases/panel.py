@@ -151,6 +151,9 @@ class CasesPanel:
         page.regions.brush_changed.connect(self._canvas.regions.set_brush)
         self._session.events.desk.connect(self._on_desk)
         self._canvas.regions.drawn.connect(self._on_regions_drawn)
+        # Else the next digit would go to the field or the box, and label nothing.
+        for ended in (page.describe.entered, page.regions.entered, page.evidence.chosen):
+            ended.connect(lambda *_what: self.take_keys())
         page.describe.wanted.connect(
             lambda what, text: self.controller.describe(page.list.selected_ids(), what, text)
         )

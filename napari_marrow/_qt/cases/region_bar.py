@@ -46,11 +46,14 @@ class RegionBar(QWidget):
     brush_changed(object)
         Radius in um (px where the pixel size is unknown), None: as wide on the screen at each
         zoom.
+    entered()
+        A region's meaning or the brush was chosen, and no text is being typed any more.
     """
 
     wanted = Signal(str, str, str)
     kind_chosen = Signal(str, str)
     brush_changed = Signal(object)
+    entered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -79,7 +82,8 @@ class RegionBar(QWidget):
         self.set_kinds((RegionKind("use"), RegionKind("exclude")))
         self.tools["none"].setChecked(True)
         self.role.activated.connect(self._on_role_activated)
-        self.brush.valueChanged.connect(lambda radius: self.brush_changed.emit(radius or None))
+        self.brush.valueChanged.connect(self._on_brush_changed)
+        self.brush.lineEdit().returnPressed.connect(self.entered)
 
     def set_kinds(self, kinds: Sequence[RegionKind]) -> None:
         """Offer these, each with its colour."""
@@ -112,6 +116,12 @@ class RegionBar(QWidget):
     def _on_role_activated(self, _index: int) -> None:
         kind = self._kind()
         self.kind_chosen.emit(kind.role, kind.class_name)
+        self.entered.emit()
+
+    def _on_brush_changed(self, radius: float) -> None:
+        self.brush_changed.emit(radius or None)
+        if not self.brush.lineEdit().isModified():  # by an arrow or the wheel
+            self.entered.emit()
 
     def _lay_out(self) -> None:
         first, second = QHBoxLayout(), QHBoxLayout()
