@@ -9,6 +9,12 @@ from marrow.schemes import Scheme
 from napari_marrow.session import Evidence
 
 
+OPACITY_PX = 64
+"""Of the slider: the room of a dock of 320 px is for the name of the class."""
+MARGIN_PX = 32
+"""Beside the words of an open box, with its scroll bar."""
+
+
 class EvidenceBar(QWidget):
     """A switch, a class and an opacity.
 
@@ -37,18 +43,19 @@ class EvidenceBar(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.classes.setMinimumContentsLength(6)
-        self.classes.setToolTip("Evidence for which answer")
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(70)
         self.opacity.setToolTip("Opacity")
+        self.opacity.setFixedWidth(OPACITY_PX)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.switch)
         row.addWidget(self.classes, 1)
-        row.addWidget(self.opacity, 1)
+        row.addWidget(self.opacity)
         self.switch.toggled.connect(self.shown_changed)
         self.classes.activated.connect(self._on_class_activated)
+        self.classes.currentTextChanged.connect(self._show_hint)
         self.opacity.valueChanged.connect(lambda value: self.opacity_changed.emit(value / 100))
 
     def set_scheme(self, scheme: Scheme) -> None:
@@ -58,7 +65,11 @@ class EvidenceBar(QWidget):
         )
         with QSignalBlocker(self.classes):
             self.classes.clear()
-            self.classes.addItems([f"{one.head}: {one.class_name}" for one in self._choices])
+            # The class first: a long name loses its end.
+            self.classes.addItems([f"{one.class_name} · {one.head}" for one in self._choices])
+        popup = self.classes.view()
+        popup.setMinimumWidth(popup.sizeHintForColumn(0) + MARGIN_PX)
+        self._show_hint()
 
     def setValue(self, evidence: Evidence | None) -> None:  # noqa: N802
         """Show which class is drawn; None: no answer is shown."""
@@ -80,6 +91,11 @@ class EvidenceBar(QWidget):
         """Show whether the heatmap is drawn."""
         with QSignalBlocker(self.switch):
             self.switch.setChecked(is_shown)
+
+    def _show_hint(self) -> None:
+        chosen = self.value()
+        which = "which answer" if chosen is None else f"{chosen.head}: {chosen.class_name}"
+        self.classes.setToolTip(f"Evidence for {which}")
 
     def _on_class_activated(self, index: int) -> None:
         self.chosen.emit(self._choices[index])

@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMessageBox,
     QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
     QVBoxLayout,
     QWidget,
 )
@@ -259,6 +261,30 @@ def test_the_evidence_bar_shows_and_tells_a_class(qtbot: Any) -> None:
     with qtbot.waitSignal(bar.opacity_changed) as changed:
         bar.opacity.setValue(40)
     assert changed.args == [0.4]
+
+
+def test_each_class_of_evidence_can_be_told_in_a_narrow_dock(qtbot: Any) -> None:
+    bar = EvidenceBar()
+    qtbot.addWidget(bar)
+    bar.set_scheme(CELLS)
+    bar.resize(308, bar.sizeHint().height())
+    with qtbot.waitExposed(bar):
+        bar.show()
+    option = QStyleOptionComboBox()
+    option.initFrom(bar.classes)
+    option.rect = bar.classes.rect()
+    part = QStyle.SubControl.SC_ComboBoxEditField
+    kind = QStyle.ComplexControl.CC_ComboBox
+    room = bar.classes.style().subControlRect(kind, option, part, bar.classes).width()
+    metrics = bar.classes.fontMetrics()
+    for row, one in enumerate(bar._choices):
+        assert bar.classes.itemText(row) == f"{one.class_name} · {one.head}"
+        assert metrics.horizontalAdvance(one.class_name) < room
+        assert bar.classes.view().minimumWidth() > metrics.horizontalAdvance(
+            bar.classes.itemText(row)
+        )
+        bar.setValue(one)
+        assert bar.classes.toolTip() == f"Evidence for {one.head}: {one.class_name}"
 
 
 def test_the_region_bar_tells_role_and_tool(qtbot: Any) -> None:
