@@ -263,5 +263,6 @@ def _cells_of(model: ModelRecord) -> tuple[Cell, ...]:
 
 
 def _newest(looks: list[Scoring]) -> dict[str, dict[str, Any]]:
-    """Figures of the newest look at each side."""
-    return {one.side: one.figures for one in looks}
+    """Figures of the newest look at each side; not those of seed2022, which are pooled over
+    images and stand beside no others without a banner."""
+    return {one.side: one.figures for one in looks if one.figures.get("protocol") != "seed2022"}

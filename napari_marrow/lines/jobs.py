@@ -113,11 +113,13 @@ def asked_text(job: Job) -> str:
 
 
 def model_choice_words(model: ModelRecord) -> str:
-    """`m17 champion · resnet50, 200 epochs, 1:9`."""
+    """`m17 champion · resnet50, 200 epochs, 1:9`; and seed2022, where that is its protocol."""
     training = model.card.get("training", {})
     weights = ":".join(f"{weight:g}" for weight in training.get("loss_weights", ()))
     epochs = f"{training['epochs']} epochs" if "epochs" in training else ""
-    facts = ", ".join(filter(None, (str(model.card.get("backbone", "")), epochs, weights)))
+    replicated = "seed2022" if training.get("protocol") == "seed2022" else ""
+    backbone = str(model.card.get("backbone", ""))
+    facts = ", ".join(filter(None, (backbone, epochs, weights, replicated)))
     name = f"{model.name} champion" if model.is_champion else model.name
     return f"{name} · {facts}" if facts else name
 

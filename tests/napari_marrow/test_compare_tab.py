@@ -85,6 +85,24 @@ def test_an_empty_tab_says_what_to_do(tab: CompareTab) -> None:
     assert tab.body.currentWidget() is not tab.empty
 
 
+def test_the_way_back_stays_where_two_models_cannot_be_compared(
+    tab: CompareTab, qtbot: Any
+) -> None:
+    line = HistoryLine(("22:00", "m1", "–", "", "why"), "")
+    tab.set_history((line, line))
+    tab.set_comparison(comparison(roc=(RocPanel("mds", (ClassRoc("MDS", (roc("m1"),)),)),)), "")
+    tab.show()
+    tab.set_comparison(None, "The two could not be compared.")
+    tab.figures.setCurrentWidget(tab.history_table)
+    assert tab.history_table.isVisible()
+    tab.promote.reason.setText("calls of Monday were odd")
+    assert tab.promote.promote.isVisible()
+    with qtbot.waitSignal(tab.promote.rollback_wanted):
+        qtbot.mouseClick(tab.promote.rollback, Qt.MouseButton.LeftButton)
+    assert tab.empty.isVisible()
+    assert tab.roc.heads[0].isHidden()  # no curve of another pair
+
+
 def test_enter_opens_a_smear_whose_call_changes(tab: CompareTab, qtbot: Any) -> None:
     tab.set_comparison(comparison(), "")
     tab.changes_table.selectRow(0)
@@ -143,10 +161,10 @@ def test_tables_are_chosen_and_keep_their_place(qtbot: Any) -> None:
     view.choice.setCurrentIndex(1)
     assert view.model.line(0).cells == ("m2",)
     assert view.caption.text() == "caption 2"
-    view.setValue(tables)
-    assert view.model.line(0).cells == ("m2",)
     view.setValue([])
     assert view.model.rowCount() == 0
+    view.setValue(tables)
+    assert view.model.line(0).cells == ("m2",)
 
 
 @pytest.fixture

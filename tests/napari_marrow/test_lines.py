@@ -13,6 +13,7 @@ from marrow.records import (
     Answer,
     HeadAnswer,
     Job,
+    ModelRecord,
     Prediction,
     Smear,
     TrainingSpec,
@@ -22,7 +23,15 @@ from marrow.schemes import AA_MDS_AML, Scheme
 from marrow.summary import Reason
 from marrow.sweeps import Grid, plan
 from napari_marrow.lines.cases import case_columns, case_line
-from napari_marrow.lines.jobs import JOB_COLUMNS, UNTRIED, JobLine, Tries, job_line, why_text
+from napari_marrow.lines.jobs import (
+    JOB_COLUMNS,
+    UNTRIED,
+    JobLine,
+    Tries,
+    job_line,
+    model_choice_words,
+    why_text,
+)
 from napari_marrow.lines.results import (
     TableState,
     result_columns,
@@ -173,6 +182,16 @@ def test_why_groups_reasons_and_says_what_a_job_waits_for() -> None:
     assert "Nothing failed." in why_text(
         job(state="done", failed=0, done=40), Outlook(words="done"), [], 0, UNTRIED, now=100.0
     )
+
+
+@pytest.mark.parametrize(("protocol", "told"), [("honest", ""), ("seed2022", ", seed2022")])
+def test_a_replication_says_so_where_a_model_is_chosen(protocol: str, told: str) -> None:
+    training = {"epochs": 30, "loss_weights": [1, 9], "protocol": protocol}
+    model = ModelRecord(
+        id=17, sha256="a", path="a", preprocessing="p", precision="fp32", job_id=None,
+        is_champion=True, created_at=0, card={"backbone": "resnet50", "training": training},
+    )  # fmt: skip
+    assert model_choice_words(model) == f"m17 champion · resnet50, 30 epochs, 1:9{told}"
 
 
 def test_silence_of_the_workers_alarms_only_while_work_waits() -> None:

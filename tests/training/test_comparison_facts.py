@@ -6,19 +6,23 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from marrow.catalogue import models
+from marrow.catalogue import models, smears
+from marrow.catalogue.smears import SmearFilter
 from marrow.comparing import Comparison, compare, pair, paired_rows
 from marrow.comparison_facts import ComparisonFacts, comparison_facts, sweep_tables
 from marrow.records import ModelRecord
 from marrow.schemes import Scheme
 from marrow.statistics.roc import FALSE_ALARMS
 from marrow.study import Study
-from tests.training.reported_study import reported_study
+from tests.training.reported_study import BASE, add_model, card_of, labelled, reported_study
+from training.harvest import Harvest
 from training.report.evidence import gather
 from training.report.grid import Grid, paper_tables
 from training.report.parts import Table
+from training.scoring import scorings_of
 
 
 @pytest.fixture
@@ -110,3 +114,39 @@ def test_a_model_that_was_never_scored_has_nothing_to_draw(study: Study) -> None
         found = comparison_facts(connection, study.scheme, champion, other)
     assert found.heads == ()
     assert [one.title.split(",")[0] for one in found.tables][:1] == ["m1's sweep"]
+
+
+def test_the_pooled_figures_of_seed2022_stand_in_no_table_of_patients(study: Study) -> None:
+    """A model of the same sweep that was scored as the paper did, on images."""
+    champion, _ = both(study)
+    with study.database.read() as connection:
+        before = sweep_tables(connection, study.scheme, champion)
+    sister = add_seed2022(study, champion.job_id)
+    with study.database.read() as connection:
+        assert sweep_tables(connection, study.scheme, champion) == before
+        found = comparison_facts(connection, study.scheme, champion, sister)
+        alone = comparison_facts(connection, study.scheme, sister, sister)
+    assert found.heads == ()
+    assert [one.title for one in found.tables] == [one.title for one in alone.tables]
+    assert "seed2022" not in str(found.tables)
+
+
+def add_seed2022(study: Study, job_id: int | None) -> ModelRecord:
+    """A model of 4 epochs whose images, two a smear, were split."""
+    with study.database.read() as connection:
+        ids = smears.all_ids(connection, SmearFilter(site="home"))
+    rows = [one for one in ids for _ in range(2)]
+    harvest = Harvest(
+        epoch=4, smears=rows, sides=["train", "image"] * len(ids),
+        probabilities={
+            head.name: torch.full((len(rows), len(head.classes)), 1 / len(head.classes))
+            for head in study.scheme.heads
+        },
+        features=torch.zeros(len(rows), 1), distances=torch.zeros(len(rows)), network={}, facts={},
+    )  # fmt: skip
+    spec = BASE.model_copy(update={"protocol": "seed2022", "folds": 0, "snapshots": ()})
+    known = {one.smear.id: one for one in labelled(study, ids)}
+    scored = scorings_of(harvest, [], known, study.scheme, spec, None)
+    assert sorted(scored) == ["seed2022", "train"]
+    card = card_of(study.scheme, spec, split={"train": ("P1",)})
+    return add_model(study, card, scored, "e", job_id)

@@ -114,6 +114,7 @@ class ConfusionView(QWidget):
         column = QVBoxLayout(self)
         column.addLayout(self._grid, 1)
         column.addWidget(self.caption)
+        self.setValue(())
 
     def setValue(self, panels: Sequence[ConfusionPanel]) -> None:  # noqa: N802
         """Paint these: the champion's and the challenger's of each head in turn."""
@@ -125,3 +126,4 @@ class ConfusionView(QWidget):
             matrix.setVisible(number < len(panels))
             if number < len(panels):
                 matrix.setValue(panels[number])
+        self.caption.setVisible(bool(panels))

@@ -18,7 +18,7 @@ from napari_marrow.lines.models import RocPanel
 
 _BAND_ALPHA, _AXES_PX = 45, 30
 _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine)
-_NOTHING = "No curve: no patient that trained neither was scored with both and has a label."
+_NOTHING = "No curve: it takes patients that trained neither, scored with both and labelled blind."
 
 
 class HeadRoc(QWidget):

@@ -96,6 +96,8 @@ class CompareTab(QWidget):
         self.empty.setText(words)
         if shown is None:
             self.headline.clear()
+            for figures in (self.roc, self.confusion, self.tables):
+                figures.setValue(())
             return
         self.headline.setText(shown.headline)
         self.verdict.setText(shown.verdict)
@@ -158,30 +160,26 @@ class CompareTab(QWidget):
             top.addWidget(QLabel(title))
             top.addWidget(widget, 1)
         top.addWidget(self.report)
-        self.body = QStackedWidget()
-        self.body.addWidget(self._both())
-        self.body.addWidget(self.empty)
         column = QVBoxLayout(self)
         column.addLayout(top)
         column.addWidget(self.reporting)
         column.addWidget(self.headline)
-        column.addWidget(self.body, 1)
+        column.addWidget(self._figures_and_words(), 1)
 
-    def _both(self) -> QWidget:
+    def _figures_and_words(self) -> QWidget:
         self.figures = QTabWidget()
         self.figures.addTab(self.roc, "ROC")
         self.figures.addTab(self.confusion, "Confusion")
         self.figures.addTab(self.tables, "Tables")
         self.figures.addTab(self.history_table, "Champions")
-        words = QScrollArea()
-        words.setWidgetResizable(True)
-        words.setWidget(self.verdict)
+        # The champion's history and the way back stay, whatever can be compared.
+        self.body = QStackedWidget()
+        self.body.addWidget(self._compared())
+        self.body.addWidget(self.empty)
         right = QWidget()
         column = QVBoxLayout(right)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(words, 3)
-        column.addWidget(self.changes_words)
-        column.addWidget(self.changes_table, 2)
+        column.addWidget(self.body, 1)
         column.addWidget(self.promote)
         split = QSplitter(Qt.Orientation.Horizontal)
         split.addWidget(self.figures)
@@ -189,6 +187,18 @@ class CompareTab(QWidget):
         split.setSizes([620, 460])
         split.setChildrenCollapsible(False)
         return split
+
+    def _compared(self) -> QWidget:
+        words = QScrollArea()
+        words.setWidgetResizable(True)
+        words.setWidget(self.verdict)
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(words, 3)
+        column.addWidget(self.changes_words)
+        column.addWidget(self.changes_table, 2)
+        return page
 
     def _connect(self) -> None:
         for combo in (self.champion, self.challenger):

@@ -24,6 +24,7 @@ class TablesView(QWidget):
         self.caption = QLabel()
         self.caption.setWordWrap(True)
         self._tables: tuple[FigureTable, ...] = ()
+        self._row = 0
         column = QVBoxLayout(self)
         column.addWidget(self.choice)
         column.addWidget(self.table, 1)
@@ -31,13 +32,12 @@ class TablesView(QWidget):
         self.choice.currentIndexChanged.connect(self._on_choice_changed)
 
     def setValue(self, tables: Sequence[FigureTable]) -> None:  # noqa: N802
-        """Offer these; the same place in the list stays chosen."""
-        row = max(0, self.choice.currentIndex())
+        """Offer these; the same place in the list stays chosen, also after none."""
         self._tables = tuple(tables)
         with QSignalBlocker(self.choice):
             self.choice.clear()
             self.choice.addItems([one.title for one in tables])
-            self.choice.setCurrentIndex(min(row, len(tables) - 1))
+            self.choice.setCurrentIndex(min(self._row, len(tables) - 1))
         self._on_choice_changed()
 
     def _on_choice_changed(self, *_row: object) -> None:
@@ -46,7 +46,7 @@ class TablesView(QWidget):
             self.model.set_columns(())
             self.caption.clear()
             return
-        shown = self._tables[row]
+        self._row, shown = row, self._tables[row]
         self.model.set_columns(shown.columns)
         self.model.set_lines(shown.rows)
         longest = [
