@@ -1,8 +1,10 @@
-"""Who may become champion: a challenger that is not worse where neither was trained."""
+"""Who may become champion: one that is not shown to be worse where neither was trained."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from marrow.catalogue import models
 from marrow.comparing import Comparison, compare
@@ -32,8 +34,22 @@ def compare_models(study: Study, champion_id: int, challenger_id: int) -> Compar
         return compare(connection, study.scheme, pair[0], pair[1])
 
 
-def promote(study: Study, model_id: int, reason: str, *, force: bool = False) -> Promoted:
-    """Make a model the champion, if it is not worse than the present one.
+def champion_id(study: Study) -> int | None:
+    """Who is champion now; None before the first is trained."""
+    with study.database.read() as connection:
+        found = models.champion(connection)
+    return None if found is None else found.id
+
+
+def promote(
+    study: Study, model_id: int, instead_of: int | None, reason: str, *, force: bool = False
+) -> Promoted:
+    """Make a model the champion, unless it is shown to be worse than the present one.
+
+    Parameters
+    ----------
+    instead_of : int or None
+        The champion that the person saw, whose place the model takes; None: there was none.
 
     Raises
     ------
@@ -41,12 +57,12 @@ def promote(study: Study, model_id: int, reason: str, *, force: bool = False) ->
         Unless forced: if it is worse on the primary head beyond the interval, or the two
         cannot be compared; or if no reason is given.
     Busy
-        If somebody else chose another champion meanwhile.
+        If another one is champion by now.
     """
     reason = _given(reason)
     with study.database.read() as connection:
+        before = _still(connection, instead_of)
         challenger = models.get(connection, model_id)
-        before = models.champion(connection)
         comparison = None
         if before is not None:
             _refuse_champion(before, challenger)
@@ -56,8 +72,7 @@ def promote(study: Study, model_id: int, reason: str, *, force: bool = False) ->
         raise NotBetter(f"{objection}{FORCE_HINT}")
     with study.database.write() as connection:
         at = study.database.now(connection)
-        if models.champion(connection) != before:
-            raise Busy("Another champion was chosen just now: compare again with it")
+        _still(connection, instead_of)
         stored = {} if comparison is None else comparison.model_dump(mode="json")
         champion = models.promote(
             connection,
@@ -70,22 +85,30 @@ def promote(study: Study, model_id: int, reason: str, *, force: bool = False) ->
     return Promoted(champion, before, comparison, objection is not None)
 
 
-def rollback(study: Study, reason: str) -> Promoted:
+def rollback(study: Study, champion: int | None, reason: str) -> Promoted:
     """Make the previous champion champion again; a second time, the one before it.
+
+    Parameters
+    ----------
+    champion : int or None
+        The one that the person saw and wants to be rid of.
 
     Raises
     ------
     NotFound
         If there was none before.
+    Busy
+        If another one is champion by now: two who roll back at once go back one.
     """
+    reason = _given(reason)
     with study.database.write() as connection:
         at = study.database.now(connection)
-        before = models.champion(connection)
+        before = _still(connection, champion)
         previous = models.predecessor(models.promotions(connection))
         if previous is None:
             raise NotFound("There was no champion before this one: `marrow models history`")
-        champion = models.promote(connection, at, previous, _given(reason), is_rollback=True)
-    return Promoted(champion, before, None, is_forced=False)
+        champion_again = models.promote(connection, at, previous, reason, is_rollback=True)
+    return Promoted(champion_again, before, None, is_forced=False)
 
 
 def objection_to(study: Study, comparison: Comparison) -> str | None:
@@ -121,6 +144,15 @@ def objection_to(study: Study, comparison: Comparison) -> str | None:
             f"{primary.differences[0].reason}"
         )
     return None
+
+
+def _still(connection: Connection, expected: int | None) -> ModelRecord | None:
+    """The champion, who must be the one that a person saw; Busy if it is another by now."""
+    found = models.champion(connection)
+    if (None if found is None else found.id) != expected:
+        name = "nobody" if found is None else found.name
+        raise Busy(f"{name} is the champion by now: look at it before you change it")
+    return found
 
 
 def _refuse_champion(before: ModelRecord, challenger: ModelRecord) -> None:

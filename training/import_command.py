@@ -12,7 +12,7 @@ from marrow.client import has_worker_installed
 from marrow.commands.models import group, promoted_text, promoted_values
 from marrow.errors import BadModel, NotBetter
 from marrow.model_files import Loaded, import_model
-from marrow.promotion import promote
+from marrow.promotion import champion_id, promote
 
 
 def register() -> None:
@@ -41,7 +41,7 @@ def import_(
     values = {"model": made.name, "sha256": made.sha256, "is_new": is_new}
     if promoted:
         try:
-            done = promote(study, made.id, reason)
+            done = promote(study, made.id, champion_id(study), reason)
         except NotBetter as error:
             raise NotBetter(f"{text}; not promoted: {error}") from error
         text += f"\n{promoted_text(done, study.scheme)}"

@@ -23,7 +23,7 @@ from marrow.figure_words import (
     protocol_text,
 )
 from marrow.model_files import export_model
-from marrow.promotion import Promoted, compare_models, promote, rollback
+from marrow.promotion import Promoted, champion_id, compare_models, promote, rollback
 
 __all__ = [
     "ALL_FIGURES",
@@ -108,9 +108,9 @@ def promote_model(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion, if it is not worse where neither was trained."""
+    """Make a model the champion, unless it is shown to be worse where neither was trained."""
     study = session_of(context).study
-    done = promote(study, model_number(model) or 0, reason, force=force)
+    done = promote(study, model_number(model) or 0, champion_id(study), reason, force=force)
     show(as_json, promoted_values(done), promoted_text(done, study.scheme))
 
 
@@ -120,7 +120,7 @@ def rollback_model(
 ) -> None:
     """Make the previous champion champion again."""
     study = session_of(context).study
-    done = rollback(study, reason)
+    done = rollback(study, champion_id(study), reason)
     show(as_json, promoted_values(done), promoted_text(done, study.scheme))
 
 

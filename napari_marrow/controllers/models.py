@@ -9,7 +9,7 @@ from typing import Protocol
 from napari_marrow.background import Background
 from napari_marrow.desk import Desk
 from napari_marrow.desks.models import Promotions, Registry
-from napari_marrow.lines.models import ComparisonLines, HistoryLine, ModelLine
+from napari_marrow.lines.models import ComparisonLines, HistoryLine, ModelLine, champion_of
 from napari_marrow.report_run import Making, ReportFailed, ReportRun
 from napari_marrow.session import Session
 
@@ -28,7 +28,8 @@ class CompareView(Protocol):
     def set_models(
         self, known: Sequence[ModelLine], champion: int | None, challenger: int | None
     ) -> None:
-        """Offer these models, the newest first, and mark the two that are compared."""
+        """Offer these models, the newest first, mark the two that are compared, and let the right
+        one be promoted where the left one is champion."""
 
     def set_comparison(self, shown: ComparisonLines | None, words: str) -> None:
         """Show both models side by side; None: nothing, and `words` say what to do."""
@@ -106,12 +107,15 @@ class ModelsController:
         self._compare()
 
     def promote(self, model_id: int, reason: str, force: bool) -> None:
-        """Make this model the champion; forced, whatever speaks against it."""
-        self._change(lambda desk: desk.models.promote(model_id, reason, force=force))
+        """Make this model the champion instead of the one on the screen; forced, whatever speaks
+        against it."""
+        seen = champion_of(self._known)
+        self._change(lambda desk: desk.models.promote(model_id, seen, reason, force=force))
 
     def rollback(self, reason: str) -> None:
-        """Make the previous champion champion again."""
-        self._change(lambda desk: desk.models.rollback(reason))
+        """Make the champion before the one on the screen champion again."""
+        seen = champion_of(self._known)
+        self._change(lambda desk: desk.models.rollback(seen, reason))
 
     def report(self, model_id: int, is_anew: bool) -> None:
         """Open the report of a model; make it first if there is none, or if asked to."""
@@ -131,6 +135,11 @@ class ModelsController:
     def close(self) -> None:
         """End a report that is being made."""
         self._reports.stop()
+
+    @property
+    def _known(self) -> Sequence[ModelLine]:
+        """The models on the screen."""
+        return () if self._registry is None else self._registry.models
 
     def _on_desk(self, _desk: Desk | None) -> None:
         self._registry, self._pair = None, None
@@ -213,7 +222,7 @@ class ModelsController:
 
 def _pair_of(known: Sequence[ModelLine]) -> tuple[int, int] | None:
     """The champion and the newest other model; None with fewer than two models."""
-    champion = next((one.model_id for one in known if one.is_champion), None)
+    champion = champion_of(known)
     if champion is None and len(known) > 1:
         champion = known[-1].model_id
     challenger = next((one.model_id for one in known if one.model_id != champion), None)

@@ -14,16 +14,14 @@ from napari_marrow.lines.models import (
     ComparisonLines,
     HistoryLine,
     ModelLine,
-    change_lines,
-    changes_words,
     confusion_panels,
     figure_table,
-    headline,
     history_line,
     model_line,
+    offer_of,
     roc_panels,
-    verdict,
 )
+from napari_marrow.lines.verdict import change_lines, changes_words, headline, verdict
 
 REPORT_PAGE = "report.html"
 
@@ -72,18 +70,21 @@ class ModelsDesk:
         )
 
     def compare(self, champion: int, challenger: int) -> ComparisonLines:
-        """Both models on the patients that neither was trained on."""
+        """Both models on the patients that neither was trained on; the left one may be another
+        than the study's champion."""
         found = compare_models(self._study, champion, challenger)
         with self._study.database.read() as connection:
             both = [models.get(connection, one) for one in (champion, challenger)]
             facts = comparison_facts(connection, self._study.scheme, *both)
+            known = [model_line(one) for one in models.all_models(connection)]
         names = (f"m{champion}", f"m{challenger}")
-        objection = objection_to(self._study, found) or ""
+        why_not = offer_of(known, champion, challenger).why_not
+        objection = "" if why_not else objection_to(self._study, found) or ""
         return ComparisonLines(
             champion=champion,
             challenger=challenger,
             headline=headline(found),
-            verdict=verdict(found, self._study.scheme.primary, objection),
+            verdict=verdict(found, self._study.scheme.primary, objection, why_not),
             objection=objection,
             changes=change_lines(found.changes),
             changes_words=changes_words(found),
@@ -92,26 +93,41 @@ class ModelsDesk:
             tables=tuple(figure_table(one) for one in facts.tables),
         )
 
-    def promote(self, model_id: int, reason: str, *, force: bool) -> Promotions:
+    def promote(
+        self, model_id: int, instead_of: int | None, reason: str, *, force: bool
+    ) -> Promotions:
         """Make a model the champion; a refusal comes back with its reason.
+
+        Parameters
+        ----------
+        instead_of : int or None
+            The champion that the person saw; None: there was none.
 
         Raises
         ------
         Busy
-            If somebody else chose another champion meanwhile.
+            If another one is champion by now.
         """
         try:
-            done = promote(self._study, model_id, reason, force=force)
+            done = promote(self._study, model_id, instead_of, reason, force=force)
         except NotBetter as refused:
             return Promotions(str(refused).removesuffix(FORCE_HINT), is_refused=True)
         instead = "" if done.previous is None else f", instead of {done.previous.name}"
         forced = "; that it was forced is on record" if done.is_forced else ""
         return Promotions(f"{done.champion.name} is the champion{instead}{forced}.")
 
-    def rollback(self, reason: str) -> Promotions:
-        """Make the previous champion champion again; NotFound if there was none."""
+    def rollback(self, champion: int | None, reason: str) -> Promotions:
+        """Make the champion before this one champion again.
+
+        Raises
+        ------
+        NotFound
+            If there was none.
+        Busy
+            If another one is champion by now.
+        """
         try:
-            done = rollback(self._study, reason)
+            done = rollback(self._study, champion, reason)
         except NotBetter as refused:
             return Promotions(str(refused), is_refused=True)
         instead = "" if done.previous is None else f", instead of {done.previous.name}"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marrow.comparing import Change, Comparison
 from marrow.comparison_facts import ClassCurves, ComparisonFacts, FactTable
-from marrow.paired import Difference, HeadComparison, RightCalls
 from marrow.paper_tables import Value
 from marrow.records import ModelRecord, Promotion
 from marrow.statistics.roc import FALSE_ALARMS
@@ -36,8 +33,6 @@ HISTORY_COLUMNS = (
     Column("how"),
     Column("reason"),
 )
-_TROUBLE = "#e4572e"
-_NAMES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,18 @@ class ModelLine:
     model_id: int
     words: str
     is_champion: bool
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Who may be promoted, and in whose place."""
+
+    challenger: int | None = None
+    """None: nobody."""
+    champion: int | None = None
+    """None: there is none."""
+    why_not: str = ""
+    """Why nobody may, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,8 @@ class ComparisonLines:
     verdict: str
     """Rich text: the paired tests in words."""
     objection: str
-    """Why the challenger should not be champion; empty: nothing speaks against it."""
+    """Why the challenger should not be champion; empty: nothing speaks against it, or promotion
+    is not decided by these two."""
     changes: tuple[ChangeLine, ...]
     changes_words: str
     roc: tuple[RocPanel, ...] = ()
@@ -144,70 +152,20 @@ def model_line(model: ModelRecord) -> ModelLine:
     return ModelLine(model.id, model_choice_words(model), model.is_champion)
 
 
-def headline(found: Comparison) -> str:
-    """On whom the two are compared."""
-    pair = f"m{found.challenger} against m{found.champion}"
-    if not found.sides:
-        return f"{pair}: no patient was scored with both and trained neither."
-    sides = ", ".join(
-        f"{count} smears of {_side(side)}" for side, count in sorted(found.sides.items())
-    )
-    words = f"{pair} on {_count(found.patients, 'patient')} that trained neither ({sides})"
-    if found.trained_on:
-        left = _count(found.trained_on, "patient")
-        words += f"; {left} left out because one of the two was trained on them"
-    return f"{words}."
+def champion_of(known: Sequence[ModelLine]) -> int | None:
+    """The champion among these models."""
+    return next((one.model_id for one in known if one.is_champion), None)
 
 
-def verdict(found: Comparison, primary: str, objection: str) -> str:
-    """The paired tests in words, as rich text."""
-    parts = [
-        f'<p style="color:{_TROUBLE}"><b>{escape(objection)}.</b></p>'
-        if objection
-        else f"<p><b>m{found.challenger} is not worse than m{found.champion} on {escape(primary)}"
-        "</b>: it may become champion.</p>"
-    ]
-    blind = sorted(found.blind, key=lambda one: one.head != primary)
-    parts += [_head(found, one, "blind labels", one.head == primary) for one in blind]
-    for one in found.all or ():
-        parts.append(_head(found, one, "all labels, those given after a prediction too", False))
-    return "".join(parts)
-
-
-def change_lines(changes: Sequence[Change]) -> tuple[ChangeLine, ...]:
-    """The smears whose call changes: those that get worse first, then those that get better."""
-    rank = {"worse": 0, "better": 1, "": 2}
-    lines = [(_effect(one), one) for one in changes]
-    ordered = sorted(lines, key=lambda pair: (rank[pair[0]], pair[1].smear_id, pair[1].head))
-    return tuple(
-        ChangeLine(
-            one.smear_id,
-            (
-                one.smear,
-                one.patient,
-                one.head,
-                one.before,
-                one.after,
-                one.truth or NOTHING,
-                effect,
-            ),
-        )
-        for effect, one in ordered
-    )
-
-
-def changes_words(found: Comparison) -> str:
-    """How many smears are called otherwise."""
-    count = len({one.smear_id for one in found.changes})
-    if not found.sides:
-        return "Nothing to compare."
-    words = f"{_count(count, 'smear')} called otherwise" if count else "No call changes"
-    if count:
-        effects = [_effect(one) for one in found.changes]
-        words += f" ({effects.count('worse')} calls worse, {effects.count('better')} better)"
-    if found.hidden:
-        words += f"; {_count(found.hidden, 'smear')} hidden until all blind readers have read them"
-    return f"{words}. Enter opens the smear." if count else f"{words}."
+def offer_of(known: Sequence[ModelLine], left: int | None, right: int | None) -> Offer:
+    """Who may be promoted while these two are compared: the right one, in the champion's place."""
+    champion = champion_of(known)
+    if right is not None and right == champion:
+        return Offer(None, champion, f"m{right} is the champion already.")
+    if champion is not None and left is not None and left != champion:
+        words = f"Promotion is decided against the champion m{champion}: choose it on the left."
+        return Offer(None, champion, words)
+    return Offer(right, champion)
 
 
 def roc_panels(facts: ComparisonFacts, names: tuple[str, str]) -> tuple[RocPanel, ...]:
@@ -283,50 +241,3 @@ def _figure(figure: Mapping[str, Any]) -> str:
     if low is None or high is None:
         return f"{value:.3f} (no interval)"
     return f"{value:.3f} ({low:.3f}–{high:.3f})"
-
-
-def _side(side: str) -> str:
-    return "the test side" if side == "test" else side.replace("site:", "site ")
-
-
-def _head(found: Comparison, one: HeadComparison, labels: str, is_primary: bool) -> str:
-    decides = ", decides" if is_primary and labels == "blind labels" else ""
-    lines = [f"<b>{escape(one.head)}</b> ({labels}{decides}; n = {one.n} {one.unit})"]
-    lines += [_difference(difference) for difference in one.differences]
-    if one.right is not None:
-        lines.append(_right(found, one, one.right))
-    return f"<p>{'<br>'.join(lines)}</p>"
-
-
-def _difference(one: Difference) -> str:
-    name = _NAMES[one.figure]
-    if one.value is None or one.champion is None or one.challenger is None:
-        return f"{name}: not estimable ({escape(one.reason or '')})"
-    text = f"{name} {one.champion:.3f} → {one.challenger:.3f}, difference {_signed(one.value)}"
-    if one.low is None or one.high is None:
-        return f"{text} (no interval: {escape(one.reason or '')})"
-    p = "" if one.p_value is None else f", p = {one.p_value:.3f}"
-    return f"{text} (95% {_signed(one.low)} to {_signed(one.high)}{p})"
-
-
-def _right(found: Comparison, one: HeadComparison, right: RightCalls) -> str:
-    test = f"McNemar p = {right.p_value:.3f}" if right.p_value is not None else right.reason
-    return (
-        f"right calls of {one.n} {one.unit}: both {right.both}, only m{found.champion} "
-        f"{right.only_champion}, only m{found.challenger} {right.only_challenger}, neither "
-        f"{right.neither} ({escape(test or '')})"
-    )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def _effect(one: Change) -> str:
-    if one.truth is None:
-        return ""
-    return {one.before: "worse", one.after: "better"}.get(one.truth, "")
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -16,7 +16,7 @@ from marrow.catalogue import labels, models, smears
 from marrow.catalogue.sight import set_blind_readers
 from marrow.cli import build
 from marrow.comparing import Comparison, without_hidden
-from marrow.errors import NotBetter, NotFound
+from marrow.errors import Busy, NotBetter, NotFound
 from marrow.promotion import compare_models, promote, rollback
 from marrow.records import ModelRecord, NewSmear
 from marrow.schemes import AA_MDS_AML
@@ -214,7 +214,7 @@ def test_blind_labels_decide_and_all_labels_stand_beside_them(
     by_all = next(one for one in found.all if one.head == "diagnosis")
     assert by_all.n == 30
     assert by_all.differences[1].value == pytest.approx(-0.2)
-    assert promote(study, second, "equal by blind labels").is_forced is False
+    assert promote(study, second, 1, "equal by blind labels").is_forced is False
 
 
 def test_a_patient_counts_once_with_the_mean_of_its_smears(
@@ -241,9 +241,9 @@ def test_a_worse_challenger_is_refused_and_can_be_forced(study: Study, ids: list
         match=r"^m2 is worse than m1 on diagnosis: AUC -0\.\d+ \(-0.+ to -0.+, n = 30 patients\); "
         r"--force promotes it all the same, which is on record$",
     ):
-        promote(study, second, "newer")
+        promote(study, second, 1, "newer")
     assert champion_of(study).id == first
-    done = promote(study, second, "newer", force=True)
+    done = promote(study, second, 1, "newer", force=True)
     assert (done.champion.id, done.is_forced) == (second, True)
     with study.database.read() as connection:
         row = models.promotions(connection)[-1]
@@ -254,7 +254,7 @@ def test_a_worse_challenger_is_refused_and_can_be_forced(study: Study, ids: list
 def test_a_challenger_that_may_be_as_good_is_promoted(study: Study, ids: list[int]) -> None:
     add_model(study, "a", said_of(ids, TRUTH))
     second = add_model(study, "c", said_of(ids, TRUTH, wrong=[4]))
-    done = promote(study, second, " seen a new site ")
+    done = promote(study, second, 1, " seen a new site ")
     assert (done.champion.id, done.is_forced) == (second, False)
     with study.database.read() as connection:
         assert models.promotions(connection)[-1].reason == "seen a new site"
@@ -268,8 +268,8 @@ def test_what_cannot_be_compared_is_refused_with_the_way_out(study: Study, ids: 
         match=r"no patient was scored with both and trained neither; "
         r"`marrow validate m2 --side test` scores them",
     ):
-        promote(study, second, "newer")
-    assert promote(study, second, "newer", force=True).is_forced
+        promote(study, second, 1, "newer")
+    assert promote(study, second, 1, "newer", force=True).is_forced
 
 
 def test_a_class_that_no_test_patient_has_is_refused(make_study: Callable[..., Study]) -> None:
@@ -279,7 +279,7 @@ def test_a_class_that_no_test_patient_has_is_refused(make_study: Callable[..., S
     add_model(study, "a", said_of(ids, truth))
     second = add_model(study, "c", said_of(ids, truth))
     with pytest.raises(NotBetter, match="none of the 4 patients is of class AML"):
-        promote(study, second, "newer")
+        promote(study, second, 1, "newer")
 
 
 def test_without_an_interval_a_worse_figure_is_refused(make_study: Callable[..., Study]) -> None:
@@ -289,7 +289,7 @@ def test_without_an_interval_a_worse_figure_is_refused(make_study: Callable[...,
     add_model(study, "a", said_of(ids, truth))
     second = add_model(study, "c", said_of(ids, truth, wrong=[0]))
     with pytest.raises(NotBetter, match="no interval: class AML has 1 patient"):
-        promote(study, second, "newer")
+        promote(study, second, 1, "newer")
 
 
 @pytest.mark.parametrize("reason", ["", "  "])
@@ -297,17 +297,17 @@ def test_a_reason_is_needed(study: Study, ids: list[int], reason: str) -> None:
     add_model(study, "a", said_of(ids, TRUTH))
     second = add_model(study, "c", said_of(ids, TRUTH))
     with pytest.raises(NotBetter, match="needs a reason"):
-        promote(study, second, reason)
-    promote(study, second, "newer")
+        promote(study, second, 1, reason)
+    promote(study, second, 1, "newer")
     with pytest.raises(NotBetter, match="needs a reason"):
-        rollback(study, reason)
+        rollback(study, second, reason)
     assert champion_of(study).id == second
 
 
 def test_the_champion_is_not_promoted_again(study: Study) -> None:
     only = add_model(study, "a", None)
     with pytest.raises(NotBetter, match="m1 is the champion already"):
-        promote(study, only, "why not", force=True)
+        promote(study, only, 1, "why not", force=True)
 
 
 def test_a_study_without_champion_takes_any(study: Study) -> None:
@@ -323,22 +323,43 @@ def test_a_study_without_champion_takes_any(study: Study) -> None:
             job_id=None,
             is_foreign=True,
         )
-    done = promote(study, foreign.id, "from the other clinic")
+    done = promote(study, foreign.id, None, "from the other clinic")
     assert (done.champion.id, done.previous, done.comparison) == (foreign.id, None, None)
     assert done.is_forced is False
 
 
 def test_rollback_goes_back_one_champion_at_a_time(study: Study, ids: list[int]) -> None:
     made = [add_model(study, name, said_of(ids, TRUTH)) for name in "acd"]
-    promote(study, made[1], "newer")
-    promote(study, made[2], "newer")
-    assert rollback(study, "calls of Monday were odd").champion.id == made[1]
-    assert rollback(study, "still odd").champion.id == made[0]
+    promote(study, made[1], made[0], "newer")
+    promote(study, made[2], made[1], "newer")
+    assert rollback(study, made[2], "calls of Monday were odd").champion.id == made[1]
+    assert rollback(study, made[1], "still odd").champion.id == made[0]
     with pytest.raises(NotFound, match="no champion before"):
-        rollback(study, "again")
+        rollback(study, made[0], "again")
     with study.database.read() as connection:
         undone = [one.is_rollback for one in models.promotions(connection)]
     assert undone == [False] * 3 + [True] * 2
+
+
+def test_another_champion_than_the_person_saw_is_not_replaced(study: Study, ids: list[int]) -> None:
+    made = [add_model(study, name, said_of(ids, TRUTH)) for name in "acd"]
+    promote(study, made[1], made[0], "newer")
+    told = "m2 is the champion by now: look at it before you change it"
+    with pytest.raises(Busy, match=told):
+        promote(study, made[2], made[0], "compared with m1", force=True)
+    with pytest.raises(Busy, match=told):
+        promote(study, made[2], None, "nobody was champion")
+    assert champion_of(study).id == made[1]
+
+
+def test_two_who_roll_back_at_once_go_back_one_champion(study: Study, ids: list[int]) -> None:
+    made = [add_model(study, name, said_of(ids, TRUTH)) for name in "acd"]
+    promote(study, made[1], made[0], "newer")
+    promote(study, made[2], made[1], "newer")
+    rollback(study, made[2], "calls of Monday were odd")
+    with pytest.raises(Busy, match="m2 is the champion by now"):
+        rollback(study, made[2], "calls of Monday were odd")
+    assert champion_of(study).id == made[1]
 
 
 def test_the_commands(study: Study, ids: list[int], tmp_path: Path) -> None:

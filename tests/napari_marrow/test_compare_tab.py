@@ -37,6 +37,7 @@ from napari_marrow.lines.models import (
     FigureTable,
     HistoryLine,
     ModelLine,
+    Offer,
     RocLine,
     RocPanel,
     TableRow,
@@ -171,7 +172,7 @@ def test_tables_are_chosen_and_keep_their_place(qtbot: Any) -> None:
 def bar(qtbot: Any) -> PromoteBar:
     made = PromoteBar()
     qtbot.addWidget(made)
-    made.set_challenger(3)
+    made.setValue(Offer(3, 1))
     made.set_can_roll_back(True)
     return made
 
@@ -186,7 +187,7 @@ def test_nothing_changes_without_a_reason(bar: PromoteBar, qtbot: Any) -> None:
     with qtbot.waitSignal(bar.rollback_wanted) as told:
         bar.rollback.click()
     assert told.args == ["fewer AML missed"]
-    bar.set_challenger(None)  # it is the champion
+    bar.setValue(Offer(None, 3))  # it is the champion
     assert not bar.promote.isEnabled()
 
 
@@ -200,9 +201,21 @@ def test_forcing_is_a_second_click_under_the_objection(bar: PromoteBar, qtbot: A
     with qtbot.waitSignal(bar.promote_wanted) as told:
         bar.force.click()
     assert told.args == [3, "I like it", True]
-    bar.set_challenger(2)  # the objection was to another model
-    assert bar.force.isHidden()
-    assert bar.promote.isEnabled()
+    bar.setValue(Offer(3, 1))
+    assert not bar.force.isHidden()
+    for other in (Offer(2, 1), Offer(2, 3)):  # the objection was to another model or champion
+        bar.setValue(other)
+        assert bar.force.isHidden()
+        assert bar.promote.isEnabled()
+        bar.set_objection("m2 is worse")
+
+
+def test_only_in_the_champions_place_a_model_is_promoted(tab: CompareTab) -> None:
+    tab.promote.reason.setText("better")
+    assert tab.promote.promote.isEnabled()
+    tab.set_models(KNOWN, 2, 3)
+    assert not tab.promote.promote.isEnabled()
+    assert "against the champion m1" in tab.promote.promote.toolTip()
 
 
 def test_reports_of_both_models_are_offered(tab: CompareTab, qtbot: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from napari_marrow.lines.models import Offer
+
 _WHY = "Write the reason first: it is stored with the change"
 
 
@@ -33,23 +35,28 @@ class PromoteBar(QWidget):
         self.reason.setPlaceholderText("reason, stored with the change of the champion")
         self.promote = QPushButton()
         self.rollback = QPushButton("Roll back")
-        self._challenger: int | None = None
+        self._offer = Offer()
         self._can_roll_back = False
         self._lay_out()
         self.reason.textChanged.connect(self._on_changed)
         self.promote.clicked.connect(lambda: self._emit(is_forced=False))
         self.force.clicked.connect(lambda: self._emit(is_forced=True))
         self.rollback.clicked.connect(lambda: self.rollback_wanted.emit(self._reason()))
-        self.set_challenger(None)
+        self.setValue(Offer())
         self.set_objection("")
 
-    def set_challenger(self, model_id: int | None) -> None:
-        """Who may be promoted; None: nobody."""
-        if model_id != self._challenger:
+    def setValue(self, offer: Offer) -> None:  # noqa: N802
+        """Say who may be promoted; an objection to another offer is gone."""
+        if offer != self._offer:
             self.set_objection("")
-        self._challenger = model_id
-        self.promote.setText("Promote" if model_id is None else f"Promote m{model_id}")
+        self._offer = offer
+        name = "" if offer.challenger is None else f" m{offer.challenger}"
+        self.promote.setText(f"Promote{name}")
         self._on_changed()
+
+    def value(self) -> Offer:
+        """Who may be promoted."""
+        return self._offer
 
     def set_can_roll_back(self, can: bool) -> None:
         """Whether there was a champion before this one."""
@@ -78,16 +85,16 @@ class PromoteBar(QWidget):
         return str(self.reason.text()).strip()
 
     def _emit(self, *, is_forced: bool) -> None:
-        if self._challenger is not None:
-            self.promote_wanted.emit(self._challenger, self._reason(), is_forced)
+        if self._offer.challenger is not None:
+            self.promote_wanted.emit(self._offer.challenger, self._reason(), is_forced)
 
     def _on_changed(self, *_changed: object) -> None:
         has_reason = bool(self._reason())
-        can = has_reason and self._challenger is not None
+        can = has_reason and self._offer.challenger is not None
         self.promote.setEnabled(can and not self.objection.text())
         self.force.setEnabled(can)
         self.rollback.setEnabled(has_reason and self._can_roll_back)
-        for button in (self.promote, self.rollback):
-            button.setToolTip("" if has_reason else _WHY)
-        if has_reason and not self._can_roll_back:
-            self.rollback.setToolTip("There was no champion before this one")
+        why = "" if has_reason else _WHY
+        first = "" if self._can_roll_back else "There was no champion before this one"
+        self.promote.setToolTip(self._offer.why_not or why)
+        self.rollback.setToolTip(first or why)

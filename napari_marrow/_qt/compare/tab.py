@@ -36,6 +36,7 @@ from napari_marrow.lines.models import (
     ComparisonLines,
     HistoryLine,
     ModelLine,
+    offer_of,
 )
 
 
@@ -85,8 +86,7 @@ class CompareTab(QWidget):
                 for one in known:
                     combo.addItem(one.words, one.model_id)
                 combo.setCurrentIndex(combo.findData(chosen))
-        is_champion = {one.model_id for one in known if one.is_champion}
-        self.promote.set_challenger(None if challenger in is_champion else challenger)
+        self.promote.setValue(offer_of(known, champion, challenger))
         self.report.setEnabled(bool(known))
         self._fill_report_menu(champion, challenger)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from marrow.catalogue import labels, models, sight, smears
+from marrow.promotion import promote
 from marrow.records import NewSmear
 from napari_marrow.controllers.models import (
     NO_MODEL,
@@ -21,6 +22,7 @@ from napari_marrow.controllers.models import (
     ModelsController,
 )
 from napari_marrow.desk import Desk
+from napari_marrow.lines.models import Offer, offer_of
 from napari_marrow.report_run import ReportRun
 from napari_marrow.session import Session
 
@@ -145,6 +147,42 @@ def test_the_champion_is_compared_with_the_newest_other_model(
     assert "McNemar" in shown.verdict
     assert "95%" in shown.verdict
     assert shown.objection == ""
+    assert "m3 is not shown to be worse than m1 on diagnosis</b> (n = 30 patients)" in shown.verdict
+    assert "is not worse" not in shown.verdict
+
+
+def test_promotion_is_decided_against_the_champion_alone(
+    make_controller: Any, view: Any, study: Any, tested: list[int]
+) -> None:
+    """m3 is worse than m2, which is not the champion: that speaks neither for nor against it."""
+    for letter, skill in (("a", 0), ("b", 4), ("c", 0)):
+        add_model(study, letter, tested, skill, seed=ord(letter))
+    controller = make_controller()
+    controller.compare(2, 3)
+    shown = comparison(view)
+    told = "Promotion is decided against the champion m1: choose it on the left."
+    assert shown.verdict.startswith(f"<p>{told}</p>")
+    assert "decides" not in shown.verdict
+    assert shown.objection == ""
+    assert offer_of(*view.set_models.call_args.args) == Offer(None, 1, told)
+    controller.compare(1, 3)
+    assert offer_of(*view.set_models.call_args.args) == Offer(3, 1)
+    controller.compare(2, 1)
+    assert "m1 is the champion already." in comparison(view).verdict
+
+
+def test_a_champion_that_was_not_seen_is_not_replaced(
+    make_controller: Any, view: Any, background: Any, study: Any, tested: list[int]
+) -> None:
+    for letter in "abc":
+        add_model(study, letter, tested, 2, seed=ord(letter))
+    controller = make_controller()
+    promote(study, 2, 1, "in another viewer")
+    controller.promote(3, "compared with m1", False)
+    controller.promote(3, "compared with m1", True)
+    controller.rollback("m1 was odd")
+    assert set(background.told) == {"m2 is the champion by now: look at it before you change it"}
+    assert champion(study) == 2
 
 
 def test_smears_whose_call_gets_worse_come_first(
