@@ -52,6 +52,9 @@ class CompareView(Protocol):
     def is_looked_at(self) -> bool:
         """Whether the tab is on the screen."""
 
+    def is_deciding(self) -> bool:
+        """Whether a person is writing the reason for a change of the champion."""
+
     def tell(self, words: str, is_warning: bool) -> None:
         """Tell a person what came of something, in a sentence."""
 
@@ -81,6 +84,7 @@ class ModelsController:
         self._ticks = -1
         self._registry: Registry | None = None
         self._pair: tuple[int, int] | None = None
+        self._is_chosen = False
         session.events.desk.connect(self._on_desk)
         session.events.reader.connect(self._on_reader)
 
@@ -101,8 +105,8 @@ class ModelsController:
             self._background.ask("models", desk.models.registry, self._on_registry)
 
     def compare(self, champion: int, challenger: int) -> None:
-        """Compare these two, whoever is champion."""
-        self._pair = (champion, challenger)
+        """Compare these two, whoever is champion, as long as both are there."""
+        self._pair, self._is_chosen = (champion, challenger), True
         self._view.set_objection("")
         self._compare()
 
@@ -142,7 +146,7 @@ class ModelsController:
         return () if self._registry is None else self._registry.models
 
     def _on_desk(self, _desk: Desk | None) -> None:
-        self._registry, self._pair = None, None
+        self._registry, self._pair, self._is_chosen = None, None, False
         self._view.set_models((), None, None)
         self._view.set_comparison(None, NO_MODEL)
         self._view.set_history(())
@@ -161,11 +165,18 @@ class ModelsController:
             return
         before, self._registry = self._registry, registry
         self._view.set_history(registry.history)
-        ids = [one.model_id for one in registry.models]
-        is_new = before is None or before.models != registry.models
-        if is_new or self._pair is None or not set(self._pair) <= set(ids):
-            self._pair = _pair_of(registry.models)
-            self._compare()
+        if before is not None and before.models == registry.models:
+            return
+        if not self._keeps_pair():
+            self._pair, self._is_chosen = _pair_of(registry.models), False
+        self._compare()
+
+    def _keeps_pair(self) -> bool:
+        """Whether the pair stays when models come or the champion changes: a person chose it, or
+        is writing the reason why this challenger is promoted."""
+        ids = {one.model_id for one in self._known}
+        is_held = self._is_chosen or self._view.is_deciding()
+        return is_held and self._pair is not None and set(self._pair) <= ids
 
     def _compare(self) -> None:
         desk, registry, pair = self._session.desk, self._registry, self._pair
@@ -201,6 +212,7 @@ class ModelsController:
     def _on_changed(self, done: Promotions) -> None:
         self._view.set_objection(done.words if done.is_refused else "")
         if not done.is_refused:
+            self._is_chosen = False  # its decision is made: the next one is about the new champion
             self._view.clear_reason()
             self._view.tell(done.words, is_warning=False)
         self.look()

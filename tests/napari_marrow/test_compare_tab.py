@@ -211,7 +211,9 @@ def test_forcing_is_a_second_click_under_the_objection(bar: PromoteBar, qtbot: A
 
 
 def test_only_in_the_champions_place_a_model_is_promoted(tab: CompareTab) -> None:
+    assert not tab.is_deciding()
     tab.promote.reason.setText("better")
+    assert tab.is_deciding()
     assert tab.promote.promote.isEnabled()
     tab.set_models(KNOWN, 2, 3)
     assert not tab.promote.promote.isEnabled()

@@ -135,6 +135,10 @@ class CompareTab(QWidget):
         """See `CompareView.is_looked_at`."""
         return bool(self.isVisible())
 
+    def is_deciding(self) -> bool:
+        """See `CompareView.is_deciding`."""
+        return bool(self.promote.reason.text())
+
     def tell(self, words: str, is_warning: bool) -> None:
         """See `CompareView.tell`."""
         tell(words, is_warning)

@@ -32,7 +32,7 @@ CLASSES = ("AA", "MDS", "AML")
 @pytest.fixture
 def view() -> Any:
     made = create_autospec(CompareView, instance=True)
-    made.is_looked_at.return_value = True
+    made.is_looked_at.return_value, made.is_deciding.return_value = True, False
     return made
 
 
@@ -301,6 +301,37 @@ def test_a_new_model_appears_by_itself(
     view.set_comparison.reset_mock()
     controller.look()
     view.set_comparison.assert_not_called()  # nothing is new: nothing is computed again
+
+
+def test_a_chosen_pair_stays_when_a_model_arrives(
+    make_controller: Any, view: Any, study: Any, tested: list[int]
+) -> None:
+    for letter in "abc":
+        add_model(study, letter, tested, 2, seed=ord(letter))
+    controller = make_controller()
+    controller.compare(1, 2)
+    add_model(study, "d", tested, 2, seed=4)
+    controller.look()
+    known, *pair = view.set_models.call_args.args
+    assert ([one.model_id for one in known], pair) == ([4, 3, 2, 1], [1, 2])
+    controller.promote(2, "decided", False)
+    assert view.set_models.call_args.args[1:] == (2, 4)  # the next decision
+
+
+def test_the_challenger_stays_while_the_reason_for_it_is_written(
+    make_controller: Any, view: Any, study: Any, tested: list[int]
+) -> None:
+    for letter in "ab":
+        add_model(study, letter, tested, 2, seed=ord(letter))
+    controller = make_controller()
+    view.is_deciding.return_value = True
+    add_model(study, "c", tested, 2, seed=3)
+    controller.look()
+    assert view.set_models.call_args.args[1:] == (1, 2)
+    view.is_deciding.return_value = False
+    add_model(study, "d", tested, 2, seed=4)
+    controller.look()
+    assert view.set_models.call_args.args[1:] == (1, 4)
 
 
 def test_the_same_model_twice_is_no_comparison(
