@@ -40,6 +40,9 @@ class CompareView(Protocol):
     def set_objection(self, words: str) -> None:
         """Repeat why the challenger was refused, and offer to force it; empty: do not."""
 
+    def set_changing(self, is_changing: bool) -> None:
+        """Whether a change of the champion is on its way: no second one can be asked for."""
+
     def clear_reason(self) -> None:
         """The reason was used."""
 
@@ -206,10 +209,17 @@ class ModelsController:
 
     def _change(self, change: Callable[[Desk], Promotions]) -> None:
         desk = self._session.desk
-        if desk is not None:
-            self._background.tell(lambda: change(desk), self._on_changed)
+        if desk is None:
+            return
+        self._view.set_changing(True)
+        self._background.tell(lambda: change(desk), self._on_changed, failed=self._on_not_changed)
+
+    def _on_not_changed(self) -> None:
+        self._view.set_changing(False)
+        self.look()  # perhaps another one is champion by now
 
     def _on_changed(self, done: Promotions) -> None:
+        self._view.set_changing(False)
         self._view.set_objection(done.words if done.is_refused else "")
         if not done.is_refused:
             self._is_chosen = False  # its decision is made: the next one is about the new champion

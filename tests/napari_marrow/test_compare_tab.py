@@ -210,6 +210,21 @@ def test_forcing_is_a_second_click_under_the_objection(bar: PromoteBar, qtbot: A
         bar.set_objection("m2 is worse")
 
 
+def test_a_click_is_answered_before_the_next_one(bar: PromoteBar, qtbot: Any) -> None:
+    bar.reason.setText("calls of Monday were odd")
+    bar.rollback_wanted.connect(lambda _reason: bar.set_changing(True))
+    told: list[str] = []
+    bar.rollback_wanted.connect(told.append)
+    qtbot.mouseDClick(bar.rollback, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(bar.rollback, Qt.MouseButton.LeftButton)
+    assert len(told) == 1
+    bar.set_objection("m3 is worse than m1")
+    assert not bar.force.isEnabled()
+    bar.set_changing(False)
+    assert bar.force.isEnabled()
+    assert bar.rollback.isEnabled()
+
+
 def test_only_in_the_champions_place_a_model_is_promoted(tab: CompareTab) -> None:
     assert not tab.is_deciding()
     tab.promote.reason.setText("better")

@@ -36,7 +36,7 @@ class PromoteBar(QWidget):
         self.promote = QPushButton()
         self.rollback = QPushButton("Roll back")
         self._offer = Offer()
-        self._can_roll_back = False
+        self._can_roll_back = self._is_changing = False
         self._lay_out()
         self.reason.textChanged.connect(self._on_changed)
         self.promote.clicked.connect(lambda: self._emit(is_forced=False))
@@ -70,6 +70,11 @@ class PromoteBar(QWidget):
         self.force.setVisible(bool(words))
         self._on_changed()
 
+    def set_changing(self, is_changing: bool) -> None:
+        """Whether the last click has still to be answered: until then there is no other."""
+        self._is_changing = is_changing
+        self._on_changed()
+
     def _lay_out(self) -> None:
         row = QHBoxLayout()
         row.addWidget(self.reason, 1)
@@ -90,10 +95,11 @@ class PromoteBar(QWidget):
 
     def _on_changed(self, *_changed: object) -> None:
         has_reason = bool(self._reason())
-        can = has_reason and self._offer.challenger is not None
+        is_ready = has_reason and not self._is_changing
+        can = is_ready and self._offer.challenger is not None
         self.promote.setEnabled(can and not self.objection.text())
         self.force.setEnabled(can)
-        self.rollback.setEnabled(has_reason and self._can_roll_back)
+        self.rollback.setEnabled(is_ready and self._can_roll_back)
         why = "" if has_reason else _WHY
         first = "" if self._can_roll_back else "There was no champion before this one"
         self.promote.setToolTip(self._offer.why_not or why)

@@ -116,6 +116,10 @@ class CompareTab(QWidget):
         """See `CompareView.set_objection`."""
         self.promote.set_objection(words)
 
+    def set_changing(self, is_changing: bool) -> None:
+        """See `CompareView.set_changing`."""
+        self.promote.set_changing(is_changing)
+
     def clear_reason(self) -> None:
         """See `CompareView.clear_reason`."""
         self.promote.reason.clear()

@@ -22,7 +22,7 @@ from napari_marrow.controllers.models import (
     ModelsController,
 )
 from napari_marrow.desk import Desk
-from napari_marrow.lines.models import Offer, offer_of
+from napari_marrow.lines.models import Offer, champion_of, offer_of
 from napari_marrow.report_run import ReportRun
 from napari_marrow.session import Session
 
@@ -183,6 +183,22 @@ def test_a_champion_that_was_not_seen_is_not_replaced(
     controller.rollback("m1 was odd")
     assert set(background.told) == {"m2 is the champion by now: look at it before you change it"}
     assert champion(study) == 2
+    assert champion_of(view.set_models.call_args.args[0]) == 2, "what stands now is shown"
+
+
+def test_no_second_change_is_asked_for_before_the_first_is_answered(
+    make_controller: Any, view: Any, background: Any, study: Any, tested: list[int]
+) -> None:
+    for letter in "ab":
+        add_model(study, letter, tested, 2, seed=ord(letter))
+    controller = make_controller()
+    waiting: list[tuple[Any, Any]] = []
+    background.tell = lambda errand, then, **_how: waiting.append((errand, then))
+    controller.promote(2, "newer", False)
+    view.set_changing.assert_called_once_with(True)
+    ((errand, then),) = waiting
+    then(errand())
+    view.set_changing.assert_called_with(False)
 
 
 def test_smears_whose_call_gets_worse_come_first(
