@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from marrow.catalogue import labels, models, smears
-from marrow.catalogue.cohorts import CohortSmear, patient_of
+from marrow.catalogue.cohorts import CohortSmear, patient_of, trained_on
 from marrow.catalogue.sight import hidden_smears
 from marrow.paired import HeadComparison, PairedRows, compare_head
 from marrow.records import ModelRecord, Record
@@ -111,7 +111,7 @@ def pair(
         for side in sorted(before.keys() & after.keys())
         for smear_id in before[side].keys() & after[side].keys()
     }
-    seen = models.trained_on(champion) | models.trained_on(challenger)
+    seen = trained_on(connection, champion) | trained_on(connection, challenger)
     known = _truth(connection, scheme, sorted(side_of))
     own = [one for one in known if patient_of(one.smear) not in seen]
     left = {patient_of(one.smear) for one in known} & seen

@@ -399,7 +399,8 @@ class Scoring(Record):
     answers: dict[int, dict[str, tuple[float, ...]]]
     """Calibrated probabilities by smear id and head."""
     facts: dict[str, Any]
-    """What was recorded before an external cohort was opened; {} otherwise."""
+    """What was recorded before a cohort was opened (`marrow validate`); `smears`, the ids of those
+    whose images were scored; {} where there is nothing to say."""
 
 
 class SiteLock(Record):

@@ -28,12 +28,14 @@ DIGITS = 7
 
 
 class Scored(NamedTuple):
-    """One look at a side: its figures, fit for JSON, and the answers behind them."""
+    """One look at a side: its figures, the answers behind them, and facts; all fit for JSON."""
 
     figures: dict[str, Any]
     """As `evaluate` gives them, and `flags` by smear id: those of `Answer.flags` raised."""
     answers: Answers
     """Calibrated, by smear id and head; empty where images, not smears, were scored."""
+    facts: dict[str, Any]
+    """`smears`: ids of those whose images were scored."""
 
 
 def scorings_of(
@@ -57,7 +59,9 @@ def scorings_of(
     for side in dict.fromkeys(names):
         rows = [row for row, its in enumerate(names) if its == side]
         if spec.protocol == "seed2022" and not side.startswith("site:"):
-            scored[side] = Scored(_image_figures(harvest, rows, smears, scheme), {})
+            figures = _image_figures(harvest, rows, smears, scheme)
+            ids = sorted({harvest.smears[row] for row in rows})
+            scored[side] = Scored(figures, {}, {"smears": ids})
         else:
             scored[side] = _scored([(harvest, rows)], smears, scheme, spec, calibration)
     if folds:
@@ -105,7 +109,7 @@ def _scored(
                 flags[str(smear)] = list(raised)
     known_smears = [smears[smear] for smear in answers]
     figures = evaluate(answers, known_smears, scheme, spec.smear_is_patient)
-    return Scored({**figures, "flags": flags}, answers)
+    return Scored({**figures, "flags": flags}, answers, {})
 
 
 def _image_figures(

@@ -137,7 +137,7 @@ def _open(study: Study, model_id: int, site: str | None) -> Look:
             whole = cohorts.of_site(connection, study.scheme, site)
             cohorts.require_untested(connection, site)
             lock = cohorts.locked_sites(connection).get(site)
-    seen = models.trained_on(made_by)
+        seen = cohorts.trained_on(connection, made_by)
     cohort = [one for one in whole if cohorts.patient_of(one.smear) not in seen]
     side = TEST if site is None else f"site:{site}"
     if not cohort:

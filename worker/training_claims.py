@@ -44,8 +44,8 @@ class NewModel(NamedTuple):
     preprocessing: str
     precision: Precision
     card: dict[str, Any]
-    scorings: Mapping[str, tuple[dict[str, Any], Answers]] = {}
-    """Figures and answers by side."""
+    scorings: Mapping[str, tuple[dict[str, Any], Answers, dict[str, Any]]] = {}
+    """Figures, answers and facts by side."""
     cells: tuple[int, ...] = ()
     """Indices of the sweep's cells that it is the model of."""
 
@@ -131,8 +131,8 @@ def finish_conclusion(study: Study, held: Claim, made: Sequence[NewModel]) -> No
                 card=one.card,
                 job_id=held.job_id,
             )
-            for side, (figures, answers) in one.scorings.items():
-                models.record_scoring(connection, at, registered.id, side, figures, answers)
+            for side, look in one.scorings.items():
+                models.record_scoring(connection, at, registered.id, side, *look)
             told = {"model": registered.name, "cells": list(one.cells), "chosen": number == 0}
             told["metric"] = one.card.get("selection", {}).get("metric")
             news.append({**told, "looks_at_test": models.looks(connection, "test")})

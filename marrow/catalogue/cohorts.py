@@ -21,6 +21,11 @@ _NAMED = 3
 """Patients or sites that a sentence names one by one."""
 
 
+UNSEEN = frozenset({"test", "held_out"})
+"""Sides of a card's split whose patients did not train the model. Under seed2022 images are
+split and not patients: there the patients of its test images did."""
+
+
 class CohortSmear(NamedTuple):
     """A smear that counts, and its truth."""
 
@@ -147,11 +152,25 @@ def require_untested(connection: Connection, site: str) -> None:
         )
 
 
+def trained_on(connection: Connection, made: ModelRecord) -> frozenset[str]:
+    """The patients, by pseudonym, that a model was trained on.
+
+    Those whom its card names, and those to whom the smears that trained it belong today: a
+    patient who gets another name has trained it all the same.
+    """
+    is_by_image = made.card.get("training", {}).get("protocol") == "seed2022"
+    unseen = UNSEEN - {"test"} if is_by_image else UNSEEN
+    sides = made.card.get("split", {}).items()
+    named = {name for side, names in sides if side not in unseen for name in names}
+    learned = smears.get(connection, models.learned_from(connection, made.id))
+    return frozenset(named | {patient_of(one) for one in learned})
+
+
 def seen_by(connection: Connection, scheme: Scheme, site: str) -> list[str]:
     """Names of the models that were trained on a patient of the site, oldest first."""
     own = {patient_of(one.smear) for one in of_site(connection, scheme, site)}
     known = reversed(models.all_models(connection))
-    return [one.name for one in known if own & models.trained_on(one)]
+    return [one.name for one in known if own & trained_on(connection, one)]
 
 
 def locked_sites(connection: Connection) -> dict[str, SiteLock]:

@@ -15,9 +15,8 @@ from marrow.records import ModelRecord, Precision, Promotion, Scoring
 Answers = Mapping[int, Mapping[str, Sequence[float]]]
 """Calibrated probabilities by smear id and head, in the order of the head's classes."""
 
-UNSEEN = frozenset({"test", "held_out"})
-"""Sides of a card's split whose patients did not train the model. Under seed2022 images are
-split and not patients: there the patients of its test images did."""
+LEARNED = ("train", "out-of-fold", "seed2022")
+"""Sides whose smears train: under seed2022 images are split, and a smear lies on both sides."""
 
 FIRST = "the study's first model"
 """The reason of a champion that nobody had to promote."""
@@ -70,14 +69,6 @@ def get(connection: Connection, model_id: int) -> ModelRecord:
     if row is None:
         raise NotFound(f"There is no model m{model_id}: `marrow models` lists them")
     return _record(row)
-
-
-def trained_on(made: ModelRecord) -> frozenset[str]:
-    """The patients, by pseudonym, that a model's card says it was trained on."""
-    is_by_image = made.card.get("training", {}).get("protocol") == "seed2022"
-    unseen = UNSEEN - {"test"} if is_by_image else UNSEEN
-    sides = made.card.get("split", {}).items()
-    return frozenset(name for side, names in sides if side not in unseen for name in names)
 
 
 def champion(connection: Connection) -> ModelRecord | None:
@@ -166,7 +157,7 @@ def record_scoring(
     side : str
         As in `Scoring`.
     figures, facts : dict
-        Fit for JSON; `facts` is what was recorded before an external cohort was opened.
+        Fit for JSON; `facts` as in `Scoring`.
     answers : dict
         Calibrated probabilities by smear id and head.
     """
@@ -186,6 +177,18 @@ def scorings(connection: Connection, model_id: int) -> list[Scoring]:
     """All looks with a model, oldest first."""
     rows = select(scoring).where(scoring.c.model_id == model_id).order_by(scoring.c.id)
     return [Scoring(**row._mapping) for row in connection.execute(rows)]
+
+
+def learned_from(connection: Connection, model_id: int) -> list[int]:
+    """Ids of the smears that trained a model, as far as its scorings name them; ascending.
+
+    None for a model that was made elsewhere, nor for one of seed2022 before this was noted.
+    """
+    mine = scoring.c.model_id == model_id, scoring.c.side.in_(LEARNED)
+    rows = connection.execute(select(scoring.c.answers, scoring.c.facts).where(*mine))
+    return sorted(
+        {int(one) for answers, facts in rows for one in (*answers, *facts.get("smears", ()))}
+    )
 
 
 def _record(row: Row[Any]) -> ModelRecord:

@@ -121,12 +121,12 @@ def test_a_site_that_shares_a_patient_is_refused(study: Study, elsewhere: str | 
             lock(connection, "b")
 
 
-def add_model(connection: Connection, **card: Any) -> ModelRecord:
+def add_model(connection: Connection, name: str = "a", **card: Any) -> ModelRecord:
     return models.register(
         connection,
         1.0,
-        sha256="a" * 64,
-        path="models/a",
+        sha256=name * 64,
+        path=f"models/{name}",
         preprocessing="b",
         precision="fp32",
         card=card,
@@ -170,3 +170,36 @@ def test_the_lock_command_says_since_when_and_who_has_seen_it(
     assert (said["was_locked"], said["trained"], said["smears"]) == (True, ["m1"], 1)
     refused = run("nowhere")
     assert isinstance(refused.exception, BadCohort)
+
+
+def test_patients_of_every_side_but_test_and_held_out_have_trained(study: Study) -> None:
+    split = {"train": ["a", "b"], "test": ["c"], "held_out": ["d"]}
+    with study.database.write() as connection:
+        honest = add_model(connection, "a", split=split)
+        by_image = {"split": split, "training": {"protocol": "seed2022"}}
+        assert cohorts.trained_on(connection, honest) == {"a", "b"}
+        assert cohorts.trained_on(connection, add_model(connection, "c", **by_image)) == {
+            "a",
+            "b",
+            "c",
+        }
+        assert cohorts.trained_on(connection, add_model(connection, "d")) == frozenset()
+
+
+def test_a_patient_who_gets_another_name_has_trained_the_model_all_the_same(study: Study) -> None:
+    said = {"diagnosis": (1.0, 0.0, 0.0)}
+    with study.database.write() as connection:
+        whole = add_model(connection, "a", split={"train": ["P0"]})
+        by_image = add_model(connection, "c", split={"train": ["P0"]})
+        by_site = {name: smears.all_ids(connection, smears.SmearFilter(site=name)) for name in "ab"}
+        first, second = by_site["a"]
+        models.record_scoring(connection, 2.0, whole.id, "train", {}, {first: said})
+        models.record_scoring(connection, 2.0, whole.id, "test", {}, {second: said})
+        models.record_scoring(
+            connection, 2.0, by_image.id, "seed2022", {}, facts={"smears": [first]}
+        )
+        assert cohorts.seen_by(connection, AA_MDS_AML, "b") == []
+        smears.describe(connection, [first], patient="P3")
+        for made in (whole, by_image):
+            assert cohorts.trained_on(connection, made) == {"P0", "P3"}
+        assert cohorts.seen_by(connection, AA_MDS_AML, "b") == ["m1", "m2"]

@@ -115,16 +115,6 @@ def test_a_scoring_keeps_its_answers_and_facts(any_study: Study) -> None:
         assert (site.side, site.answers, site.facts) == ("site:b", {}, facts)
 
 
-def test_patients_of_every_side_but_test_and_held_out_have_trained(any_study: Study) -> None:
-    split = {"train": ["a", "b"], "test": ["c"], "held_out": ["d"]}
-    with any_study.database.write() as connection:
-        honest = add(connection, "a", card={"split": split})
-        by_image = {"split": split, "training": {"protocol": "seed2022"}}
-        assert models.trained_on(honest) == {"a", "b"}
-        assert models.trained_on(add(connection, "c", card=by_image)) == {"a", "b", "c"}
-        assert models.trained_on(add(connection, "d")) == frozenset()
-
-
 FIGURE = {"value": 0.912, "low": 0.85, "high": 0.96, "n": 40, "unit": "patients"}
 
 

@@ -185,6 +185,22 @@ def test_patients_that_one_of_them_was_trained_on_are_left_out(
     assert (found.patients, found.trained_on, found.sides) == (28, 2, {"test": 28})
 
 
+def test_a_training_smear_that_gets_a_test_patients_name_leaves_that_patient_out(
+    study: Study, ids: list[int]
+) -> None:
+    said = said_of(ids, TRUTH)
+    tested, trained = ids[:29], ids[29]
+    made = [
+        add_model(study, name, {one: said[one] for one in tested}, split={"train": ["P29"]})
+        for name in "ac"
+    ]
+    with study.database.write() as connection:
+        models.record_scoring(connection, 1.0, made[0], "train", {}, {trained: said[trained]})
+        smears.describe(connection, [trained], patient="P3")
+    found = compare_models(study, *made)
+    assert (found.patients, found.trained_on) == (28, 1)
+
+
 def test_only_smears_of_common_sides_and_the_newest_look_count(
     study: Study, ids: list[int]
 ) -> None:
@@ -194,8 +210,9 @@ def test_only_smears_of_common_sides_and_the_newest_look_count(
     with study.database.write() as connection:
         models.record_scoring(connection, 2.0, first, "test", {}, right)
         models.record_scoring(connection, 2.0, first, "site:x", {}, wrong)
-        models.record_scoring(connection, 2.0, second, "train", {}, wrong)
-        models.record_scoring(connection, 2.0, first, "train", {}, wrong)
+        trained = {one: wrong[one] for one in ids[20:]}
+        models.record_scoring(connection, 2.0, second, "train", {}, trained)
+        models.record_scoring(connection, 2.0, first, "train", {}, trained)
     found = compare_models(study, first, second)
     assert (found.sides, found.changes) == ({"test": 12}, ())
 

@@ -124,7 +124,7 @@ def card_of(
 
 
 def add_model(
-    study: Study, card: ModelCard, scorings: Mapping[str, tuple[dict[str, Any], Answers]],
+    study: Study, card: ModelCard, scorings: Mapping[str, tuple[Any, ...]],
     letter: str, job_id: int | None = None,
 ) -> ModelRecord:  # fmt: skip
     with study.database.write() as connection:
@@ -133,8 +133,8 @@ def add_model(
             connection, at, sha256=letter * 64, path=f"models/{letter}", precision="fp32",
             preprocessing=card.preprocessing_hash, card=card.model_dump(mode="json"), job_id=job_id,
         )  # fmt: skip
-        for side, (figures, answers) in scorings.items():
-            models.record_scoring(connection, at, record.id, side, figures, answers)
+        for side, look in scorings.items():
+            models.record_scoring(connection, at, record.id, side, *look)
     return record
 
 

@@ -149,4 +149,7 @@ def add_seed2022(study: Study, job_id: int | None) -> ModelRecord:
     scored = scorings_of(harvest, [], known, study.scheme, spec, None)
     assert sorted(scored) == ["seed2022", "train"]
     card = card_of(study.scheme, spec, split={"train": ("P1",)})
-    return add_model(study, card, scored, "e", job_id)
+    made = add_model(study, card, scored, "e", job_id)
+    with study.database.read() as connection:
+        assert models.learned_from(connection, made.id) == ids
+    return made

@@ -108,7 +108,7 @@ class Room:
             model_dump=lambda mode: {"number": number},
         )
         folder = self.study.store / "models" / digit[:16]
-        return SimpleNamespace(folder=folder, card=card, scorings={"test": ({}, {})})
+        return SimpleNamespace(folder=folder, card=card, scorings={"test": ({}, {}, {})})
 
     def sweep(self, runs: int = 1, epochs: int = 2) -> Job:
         base = TrainingSpec(tune="full")
