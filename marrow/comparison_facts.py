@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from marrow.catalogue import jobs, models
 from marrow.comparing import pair, paired_rows
 from marrow.evaluate import BOOTSTRAP_SEED, head_figures
+from marrow.figure_words import ALL_LABELS, BLIND_LABELS, labels_text
 from marrow.paired import PairedRows
 from marrow.paper_tables import (
     COLUMNS,
@@ -135,9 +136,14 @@ def sweep_tables(
     """The paper's Tables 1 to 5 in the eyes of a model, as its sweep was scored: each head over
     the loss weights and over the epochs, then external cohorts; tables without a row are left out.
     """
-    grid = _grid(connection, scheme, model)
+    sisters = _sisters(connection, model)
+    scored = {one.id: _newest(models.scorings(connection, one.id)) for one in sisters}
+    grid = _grid(connection, scheme, model, sisters, scored)
     unit = "image" if scheme.unit == "image" else "patient"
-    told = f"Unit: the {unit}; n: denominator; brackets: 95% intervals."
+    told = (
+        f"By {_labels_of([look for looks in scored.values() for look in looks.values()])}; "
+        f"unit: the {unit}; n: denominator; brackets: 95% intervals."
+    )
     made = [
         FactTable(
             f"{model.name}'s sweep, {found.head.name} by {found.varied}",
@@ -222,21 +228,29 @@ def _shared_table(
     )
 
 
-def _grid(connection: Connection, scheme: Scheme, model: ModelRecord) -> PaperGrid:
-    """The sweep of a model from the catalogue; of one without a job, the model alone."""
+def _sisters(connection: Connection, model: ModelRecord) -> list[ModelRecord]:
+    """The models of the same job; of a model without one, itself alone."""
     own_job = model.job_id
     kin = [one for one in models.all_models(connection) if own_job and one.job_id == own_job]
-    sisters = kin or [model]
-    scored = {one.id: _newest(models.scorings(connection, one.id)) for one in sisters}
-    spec = None
-    if own_job is not None:
-        spec = SweepSpec.model_validate(jobs.get(connection, own_job).spec)
-    cells = () if spec is None else spec.cells
+    return kin or [model]
+
+
+def _grid(
+    connection: Connection,
+    scheme: Scheme,
+    model: ModelRecord,
+    sisters: list[ModelRecord],
+    scored: Mapping[int, Mapping[str, Scoring]],
+) -> PaperGrid:
+    """The sweep of a model from the catalogue; `scored` by model and side."""
+    cells: tuple[Cell, ...] = ()
+    if model.job_id is not None:
+        cells = SweepSpec.model_validate(jobs.get(connection, model.job_id).spec).cells
 
     @cache
     def figures(model_id: int, side: str, head: str) -> dict[str, Any] | None:
-        looked = scored[model_id].get(side)
-        found: dict[str, Any] | None = (looked or {}).get("heads", {}).get(head)
+        look = scored[model_id].get(side)
+        found: dict[str, Any] | None = look.figures.get("heads", {}).get(head) if look else None
         return found
 
     return PaperGrid(
@@ -262,7 +276,15 @@ def _cells_of(model: ModelRecord) -> tuple[Cell, ...]:
     return named or (own,)
 
 
-def _newest(looks: list[Scoring]) -> dict[str, dict[str, Any]]:
-    """Figures of the newest look at each side; not those of seed2022, which are pooled over
-    images and stand beside no others without a banner."""
-    return {one.side: one.figures for one in looks if one.figures.get("protocol") != "seed2022"}
+def _newest(looks: list[Scoring]) -> dict[str, Scoring]:
+    """The newest look at each side; not those of seed2022, whose figures are pooled over images
+    and stand beside no others without a banner."""
+    return {one.side: one for one in looks if one.figures.get("protocol") != "seed2022"}
+
+
+def _labels_of(looks: list[Scoring]) -> str:
+    """By which labels stored figures were counted."""
+    found = {labels_text(one.facts) for one in looks}
+    if len(found) > 1:
+        return f"{BLIND_LABELS} (what an earlier version scored: by {ALL_LABELS})"
+    return found.pop() if found else ALL_LABELS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,39 @@ BOOTSTRAP_SEED = 0
 """The same draws of patients for every model, so that two cards can be compared."""
 
 Figures = dict[str, Any]
+
+
+class Judged(Answered, Protocol):
+    """A smear whose labels are known to be blind, or not."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no reader had seen a prediction."""
+        ...
+
+
+class ByLabels(NamedTuple):
+    """The figures that count, and those beside them."""
+
+    blind: Figures
+    """As `evaluate` gives them, by labels that were given blind."""
+    every: Figures | None
+    """The same by all labels, where some were given after a prediction had been seen."""
+
+
+def evaluate_blind(
+    probabilities: Answers, smears: Sequence[Judged], scheme: Scheme, smear_is_patient: bool
+) -> ByLabels:
+    """`evaluate` by the labels that no prediction could lean on, and by all if that differs.
+
+    Who stores the first stores the second with it, as `all_labels` (None: no difference):
+    figures without that were stored by an earlier version, by all labels.
+    """
+    blind = [one for one in smears if one.is_blind]
+    by_blind = evaluate(probabilities, blind, scheme, smear_is_patient)
+    if len(blind) == len(smears):
+        return ByLabels(by_blind, None)
+    return ByLabels(by_blind, evaluate(probabilities, smears, scheme, smear_is_patient))
 
 
 def evaluate(

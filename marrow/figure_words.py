@@ -11,11 +11,31 @@ ALL_FIGURES = ("accuracy", "balanced_accuracy", "auc", "sensitivity", "specifici
 """Of a head, in the order of the seed paper's tables."""
 FIGURE_WORDS = {"auc": "AUC", "ppv": "PPV", "npv": "NPV", "balanced_accuracy": "balanced accuracy"}
 """Of the others the name says it."""
+BLIND_LABELS, ALL_LABELS = "labels given blind", "all labels"
 
 
 def figures_text(model: ModelRecord) -> str:
-    """The test figures of a card in a few lines, each with its n, unit and interval."""
-    return "\n".join(figure_lines(model.card.get("figures", {}), ("accuracy", "auc")))
+    """The test figures of a card in a few lines, each with its n, unit and interval, and by which
+    labels: first those given blind, then all where that differs."""
+    figures = model.card.get("figures", {})
+    every = figures.get("all_labels")
+    parts = [(labels_text(figures), figures), *([(ALL_LABELS, every)] if every else [])]
+    lines = []
+    for labels, those in parts:
+        found = figure_lines(those, ("accuracy", "auc"))
+        lines += [f"by {labels}:", *found] if found else []
+    return "\n".join(lines)
+
+
+def labels_text(stored: Mapping[str, Any]) -> str:
+    """By which labels figures were counted: all, if nothing is said (an earlier version, images).
+
+    Parameters
+    ----------
+    stored : mapping
+        A card's figures, or the facts of a scoring.
+    """
+    return BLIND_LABELS if "all_labels" in stored else ALL_LABELS
 
 
 def figure_lines(figures: Mapping[str, Any], names: Sequence[str]) -> list[str]:

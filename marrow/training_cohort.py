@@ -29,6 +29,8 @@ class Member(NamedTuple):
 
     smear: Smear
     answers: dict[str, str | None]
+    is_blind: bool
+    """Whether no reader had seen a prediction."""
 
 
 class LeftOut(NamedTuple):
@@ -100,7 +102,7 @@ def read_labelled(
                 left_out.append(LeftOut(one, " and ".join(sorted(set(known.excluded.values())))))
             if not is_begun or (one.patient is None and not smear_is_patient):
                 continue
-        members.append(Member(one, scheme.complete(known.answers)))
+        members.append(Member(one, scheme.complete(known.answers), known.is_blind))
     drawn = smears.test_patients(connection)
     return Labelled(members, left_out, external, frozenset(locked), drawn)
 

@@ -149,7 +149,8 @@ def _candidates(
 
 
 def _as_begun(harvest: Harvest, sides: Sides) -> dict[int, LabelledSmear]:
-    """The smears by id, with the answers that the runs began with."""
+    """The smears by id, with the answers that the runs began with; whether those were given
+    blind is what is known of it now."""
     given = {one.smear.id: one for side in sides for one in side}
     answers = {int(smear): its for smear, its in harvest.facts["answers"].items()}
     lost = sorted(answers.keys() - given.keys())
@@ -233,6 +234,8 @@ def _conclude(
     }
     side = "seed2022" if run.protocol == "seed2022" else "test"
     figures = {name: its for name, its in scored[side].figures.items() if name != "flags"}
+    if side == "test":
+        figures["all_labels"] = scored[side].facts["all_labels"]
     taken = timing(network, decoder) | {"epoch_s": harvest.facts["last"].get("seconds")}
     card = ModelCard(
         scheme=scheme,

@@ -44,6 +44,8 @@ class LabelledSmear:
     regions: tuple[Region, ...] = ()
     members: tuple[Path, ...] = ()
     """All its files, which must still hold the image of the smear's identity; (): not looked at."""
+    is_blind: bool = True
+    """Whether no reader had seen a prediction."""
 
 
 ORIGINAL = Copy("original", 0)

@@ -62,5 +62,5 @@ def with_files(study: Study, members: Iterable[Member]) -> list[LabelledSmear]:
                 raise
             continue
         own = tuple(drawn.get(one.smear.id, ()))
-        found.append(LabelledSmear(one.smear, path, one.answers, own, members_of))
+        found.append(LabelledSmear(one.smear, path, one.answers, own, members_of, one.is_blind))
     return found

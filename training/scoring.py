@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marrow import statistics
-from marrow.evaluate import evaluate
+from marrow.evaluate import evaluate_blind
 from marrow.records import TrainingSpec
 from marrow.schemes import Head, Scheme
 from marrow.statistics import Interval
@@ -35,7 +35,8 @@ class Scored(NamedTuple):
     answers: Answers
     """Calibrated, by smear id and head; empty where images, not smears, were scored."""
     facts: dict[str, Any]
-    """`smears`: ids of those whose images were scored."""
+    """`all_labels`: the figures by all labels, where those of blind ones differ (else None);
+    `smears`: ids of those whose images were scored."""
 
 
 def scorings_of(
@@ -108,8 +109,8 @@ def _scored(
             if raised:
                 flags[str(smear)] = list(raised)
     known_smears = [smears[smear] for smear in answers]
-    figures = evaluate(answers, known_smears, scheme, spec.smear_is_patient)
-    return Scored({**figures, "flags": flags}, answers, {})
+    found = evaluate_blind(answers, known_smears, scheme, spec.smear_is_patient)
+    return Scored({**found.blind, "flags": flags}, answers, {"all_labels": found.every})
 
 
 def _image_figures(

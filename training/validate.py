@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from marrow.catalogue import cohorts, models, predictions, smears
@@ -12,11 +11,10 @@ from marrow.catalogue.predictions import ResultFilter
 from marrow.catalogue.smears import SmearFilter
 from marrow.client import Client
 from marrow.errors import BadCohort
-from marrow.evaluate import evaluate
+from marrow.evaluate import evaluate_blind
 from marrow.records import Job, ModelRecord, Opening, SiteLock
 from marrow.splits import patient_of
 from marrow.study import Study
-from training.dataset import LabelledSmear
 
 TEST = "test"
 
@@ -95,8 +93,7 @@ def validate(
     is_own = smear_is_patient or bool(
         look.made_by.card.get("training", {}).get("smear_is_patient", False)
     )
-    labelled = [LabelledSmear(s.smear, Path(s.smear.path), s.answers) for s in look.cohort]
-    for one in labelled:
+    for one in look.cohort:
         patient_of(one.smear, is_own)
     look = _record(study, look)
     job = wait(client.submit([one.smear.id for one in look.cohort], model_id))
@@ -107,19 +104,14 @@ def validate(
             f"None of the {len(look.cohort)} smears was answered (job {job.id}: {why}): "
             "nothing was scored, see `marrow jobs`"
         )
-    blind = {one.smear.id for one in look.cohort if one.is_blind}
-    scheme = study.scheme
-    seen_blind = [one for one in labelled if one.smear.id in blind]
-    figures = {**evaluate(answers, seen_blind, scheme, is_own), "flags": flags}
-    by_all = None
-    if len(blind) < len(labelled):
-        by_all = evaluate(answers, labelled, scheme, is_own)
-    facts = _facts(look, job.id, failed, by_all)
+    found = evaluate_blind(answers, look.cohort, study.scheme, is_own)
+    figures = {**found.blind, "flags": flags}
+    facts = _facts(look, job.id, failed, found.every)
     with study.database.write() as connection:
         at = study.database.now(connection)
         looks = models.record_scoring(connection, at, model_id, look.side, figures, answers, facts)
         openings = 0 if site is None else len(cohorts.openings(connection, site))
-    return Validated(look, job.id, figures, by_all, failed, openings, looks)
+    return Validated(look, job.id, figures, found.every, failed, openings, looks)
 
 
 def _open(study: Study, model_id: int, site: str | None) -> Look:

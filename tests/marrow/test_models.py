@@ -125,6 +125,24 @@ def test_a_figure_is_never_shown_without_its_n_and_interval() -> None:
     assert interval(alone) == "1.000 (no interval: every draw gives 1), n = 3"
 
 
+def test_test_figures_say_by_which_labels(any_study: Study) -> None:
+    blind = {"heads": {"mds": {"auc": FIGURE}}}
+    every = {"heads": {"mds": {"auc": FIGURE | {"n": 44}}}}
+    area = "mds AUC 0.912 (0.850-0.960), n = "
+    with any_study.database.write() as connection:
+        both = add(connection, "a", card={"figures": blind | {"all_labels": every}})
+        same = add(connection, "c", card={"figures": blind | {"all_labels": None}})
+        untested = add(connection, "d", card={"figures": {"all_labels": None}})
+    assert figures_text(both).splitlines() == [
+        "by labels given blind:",
+        f"{area}40 patients",
+        "by all labels:",
+        f"{area}44 patients",
+    ]
+    assert figures_text(same).splitlines() == ["by labels given blind:", f"{area}40 patients"]
+    assert figures_text(untested) == ""
+
+
 def test_the_list_shows_champion_cell_protocol_and_figures(
     make_study: Callable[..., Study], tmp_path: Path
 ) -> None:
@@ -136,6 +154,7 @@ def test_the_list_shows_champion_cell_protocol_and_figures(
         add(connection, "a", card={"backbone": "resnet18"})
         made = add(connection, "c", card={"training": training, "cells": cells, "figures": figures})
     assert figures_text(made).splitlines() == [
+        "by all labels:",
         "mds accuracy 0.912 (0.850-0.960), n = 40 patients",
         "mds AUC 0.912 (0.850-0.960), n = 40 patients",
     ]

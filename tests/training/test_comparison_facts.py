@@ -103,6 +103,26 @@ def test_the_papers_tables_of_a_sweep_are_those_of_its_report(study: Study) -> N
         assert ours.rows == theirs.rows
 
 
+def test_the_papers_tables_say_by_which_labels(study: Study) -> None:
+    """Those that an earlier version stored say nothing of it: they are by all labels."""
+    champion, _ = both(study)
+    told = []
+    with study.database.write() as connection:
+        for scored_anew in ((), (1,), (2,)):
+            for model_id in scored_anew:
+                for look in models.scorings(connection, model_id):
+                    given = look.side, look.figures, look.answers, {"all_labels": None}
+                    models.record_scoring(connection, look.at, model_id, *given)
+            made = sweep_tables(connection, study.scheme, champion)
+            (labels,) = {one.caption.partition("scored. ")[2].partition(";")[0] for one in made}
+            told.append(labels)
+    assert told == [
+        "By all labels",
+        "By labels given blind (what an earlier version scored: by all labels)",
+        "By labels given blind",
+    ]
+
+
 def test_a_model_that_was_never_scored_has_nothing_to_draw(study: Study) -> None:
     champion, _ = both(study)
     with study.database.write() as connection:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from marrow.catalogue import jobs, labels, models
 from marrow.cli import build
 from marrow.errors import BadModel, BadSettings, NotFound
+from marrow.evaluate import evaluate_blind
 from marrow.schemes import Head, Scheme
 from tests.training.reported_study import (
     BASE,
@@ -26,6 +27,10 @@ from tests.training.reported_study import (
     reported_study,
 )
 from training.report import files, make_report
+from training.report.cohort import labels_parts
+from training.report.evidence import gather
+from training.report.grid import Grid
+from training.report.parts import Warn
 
 TAGS_WITHOUT_END = {"meta", "img", "br"}
 
@@ -342,3 +347,17 @@ def test_every_table_of_the_papers_protocol_has_the_banner(make_study, tmp_path)
     assert len(tables) > 5
     assert all("seed2022" in table["banner"] for table in tables.values())
     assert report.page.read_text().count('class="banner"') > len(tables)
+
+
+def test_a_look_that_counted_blind_labels_alone_is_no_change_of_answers(make_study):
+    study = make_study()
+    record = reported_study(study, seen=(0,))
+    with study.database.write() as connection:
+        look = models.scorings(connection, record.id)[2]
+        labelled = gather(study, record.id).labelled(look.answers)
+        found = evaluate_blind(look.answers, labelled, study.scheme, False)
+        facts = {"all_labels": found.every}
+        models.record_scoring(connection, 9.0, record.id, "test", found.blind, look.answers, facts)
+    assert (look.side, found.blind["smears"]) == ("test", 14)
+    parts = labels_parts(Grid(gather(study, record.id)))
+    assert not any(isinstance(one, Warn) for one in parts)

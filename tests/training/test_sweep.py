@@ -113,6 +113,19 @@ def test_the_chosen_cell_comes_first_and_knows_its_limits(make_bench, trunk):
     assert set(made[0].scorings["out-of-fold"].answers) == {one.smear.id for one in bench.train}
 
 
+def test_test_figures_count_blind_labels_and_stand_beside_those_of_all(make_bench, trunk):
+    bench = make_bench("blind")
+    shown, *others = bench.test
+    tested = [replace(shown, is_blind=False), *others]
+    spec = plan(Grid(base=trunk, epochs=(1,)))
+    (made,) = bench.sweep(spec, Sides(bench.train, tested, []))
+    look, figures = made.scorings["test"], made.card.figures
+    assert look.answers.keys() == {one.smear.id for one in tested}
+    assert look.figures["smears"] == figures["smears"] == len(others)
+    assert look.facts["all_labels"]["smears"] == figures["all_labels"]["smears"] == len(tested)
+    assert made.scorings["train"].facts == {"all_labels": None}, "all of them were given blind"
+
+
 def test_the_conclusion_done_again_gives_the_same_models(make_bench, trunk):
     bench = make_bench("again")
     spec = plan(Grid(base=trunk.model_copy(update={"folds": 2}), epochs=(1, 2)))

@@ -199,7 +199,7 @@ def _changed(grid: Grid) -> list[Part]:
     scoring = evidence.model.scoring("test")
     if scoring is None or not scoring.answers:
         return []
-    then = scoring.figures.get("heads", {})
+    then = (scoring.facts.get("all_labels") or scoring.figures).get("heads", {})
     for head in evidence.scheme.heads:
         now = grid.figures(evidence.model.record.id, "test", head.name)
         old = then.get(head.name)

@@ -96,7 +96,8 @@ class Evidence:
             if smear is None or (blind_only and not agreed.is_blind):
                 continue
             answers = self.scheme.complete(agreed.answers)
-            found.append(LabelledSmear(smear, Path(smear.path), answers))
+            path, is_blind = Path(smear.path), agreed.is_blind
+            found.append(LabelledSmear(smear, path, answers, is_blind=is_blind))
         return found
 
     def rows(
