@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from marrow.catalogue import labels, models, smears
 from marrow.catalogue.cohorts import CohortSmear, patient_of, trained_on
+from marrow.catalogue.schema import label, scoring
 from marrow.catalogue.sight import hidden_smears
 from marrow.paired import HeadComparison, PairedRows, compare_head
 from marrow.records import ModelRecord, Record
@@ -71,6 +72,24 @@ class Comparison(Record):
     def primary(self, scheme: Scheme) -> HeadComparison:
         """What decides: the scheme's primary head, by blind labels."""
         return next(one for one in self.blind if one.head == scheme.primary)
+
+
+class Ground(NamedTuple):
+    """How far scorings and labels have come. On the same ground two models compare as before,
+    unless a patient was given another name: smears keep no record of that."""
+
+    scoring: int | None
+    """Number of the newest one; None: there is none."""
+    label: int | None
+    superseded_at: float | None
+    """When a label last ceased to stand."""
+
+
+def ground(connection: Connection) -> Ground:
+    """What comparisons rest on now."""
+    newest = select(func.max(scoring.c.id)).scalar_subquery()
+    row = select(newest, func.max(label.c.id), func.max(label.c.superseded_at))
+    return Ground(*connection.execute(row).one())
 
 
 def compare(
@@ -136,9 +155,9 @@ def without_hidden(
 def _scored(connection: Connection, one: ModelRecord) -> dict[str, Answers]:
     """The answers of the newest scoring of each side that outsiders stand on."""
     return {
-        scoring.side: scoring.answers
-        for scoring in models.scorings(connection, one.id)
-        if scoring.answers and (scoring.side == "test" or scoring.side.startswith("site:"))
+        look.side: look.answers
+        for look in models.scorings(connection, one.id)
+        if look.answers and (look.side == "test" or look.side.startswith("site:"))
     }
 
 

@@ -88,6 +88,7 @@ class ModelsController:
         self._registry: Registry | None = None
         self._pair: tuple[int, int] | None = None
         self._is_chosen = False
+        self._shown: tuple[int, int] | None = None
         session.events.desk.connect(self._on_desk)
         session.events.reader.connect(self._on_reader)
 
@@ -110,7 +111,6 @@ class ModelsController:
     def compare(self, champion: int, challenger: int) -> None:
         """Compare these two, whoever is champion, as long as both are there."""
         self._pair, self._is_chosen = (champion, challenger), True
-        self._view.set_objection("")
         self._compare()
 
     def promote(self, model_id: int, reason: str, force: bool) -> None:
@@ -149,7 +149,7 @@ class ModelsController:
         return () if self._registry is None else self._registry.models
 
     def _on_desk(self, _desk: Desk | None) -> None:
-        self._registry, self._pair, self._is_chosen = None, None, False
+        self._registry, self._pair, self._is_chosen, self._shown = None, None, False, None
         self._view.set_models((), None, None)
         self._view.set_comparison(None, NO_MODEL)
         self._view.set_history(())
@@ -158,6 +158,7 @@ class ModelsController:
 
     def _on_reader(self, _name: str) -> None:
         """What blind reading hides may be another now."""
+        self._shown = None
         if self._view.is_looked_at():
             self._compare()
         else:
@@ -168,10 +169,13 @@ class ModelsController:
             return
         before, self._registry = self._registry, registry
         self._view.set_history(registry.history)
-        if before is not None and before.models == registry.models:
+        if before is None or before.models != registry.models:
+            if not self._keeps_pair():
+                self._pair, self._is_chosen = _pair_of(registry.models), False
+        elif (before.ground, before.hidden) == (registry.ground, registry.hidden):
             return
-        if not self._keeps_pair():
-            self._pair, self._is_chosen = _pair_of(registry.models), False
+        if before is not None and before.hidden != registry.hidden:
+            self._shown = None  # what is hidden now must not stay on the screen meanwhile
         self._compare()
 
     def _keeps_pair(self) -> bool:
@@ -186,24 +190,30 @@ class ModelsController:
         if desk is None or registry is None:
             return
         self._view.set_models(registry.models, *(pair or (None, None)))
+        self._view.set_objection("")  # it was raised on other ground
         if pair is None:
-            words = ONE_MODEL if registry.models else NO_MODEL
-            self._view.set_comparison(None, words)
+            self._show_none(ONE_MODEL if registry.models else NO_MODEL)
             return
         if pair[0] == pair[1]:
-            self._view.set_comparison(None, "These are the same model: choose another one.")
+            self._show_none("These are the same model: choose another one.")
             return
-        self._view.set_comparison(None, "Comparing …")
+        if pair != self._shown:
+            self._show_none("Comparing …")
         self._background.ask(
             "compare",
             lambda: desk.models.compare(*pair),  # draws patients a few thousand times: seconds
             lambda shown: self._on_compared(desk, pair, shown),
             lane="figures",
-            failed=lambda: self._view.set_comparison(None, "The two could not be compared."),
+            failed=lambda: self._show_none("The two could not be compared."),
         )
+
+    def _show_none(self, words: str) -> None:
+        self._shown = None
+        self._view.set_comparison(None, words)
 
     def _on_compared(self, desk: Desk, pair: tuple[int, int], shown: ComparisonLines) -> None:
         if desk is self._session.desk and pair == self._pair:
+            self._shown = pair
             self._session.note_seen(frozenset(one.smear_id for one in shown.changes))
             self._view.set_comparison(shown, "")
 

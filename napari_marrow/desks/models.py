@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marrow.catalogue import models
+from marrow.catalogue.sight import count_hidden
+from marrow.comparing import Ground, ground
 from marrow.comparison_facts import comparison_facts
 from marrow.errors import NotBetter
 from marrow.promotion import FORCE_HINT, compare_models, objection_to, promote, rollback
@@ -34,6 +36,10 @@ class Registry:
     history: tuple[HistoryLine, ...] = ()
     reported: frozenset[int] = frozenset()
     """Models whose report is on the disk."""
+    ground: Ground | None = None
+    """What comparisons rest on; None where nothing was read yet."""
+    hidden: int = 0
+    """Smears that blind reading hides."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,14 @@ class ModelsDesk:
             found = models.all_models(connection)
             changes = models.promotions(connection)[::-1]
             now = self._study.database.now(connection)
+            rests_on = ground(connection)
+            hidden = count_hidden(connection, self._study.scheme)
         return Registry(
             tuple(model_line(one) for one in found),
             tuple(history_line(one, now) for one in changes),
             frozenset(one.id for one in found if self.report_page(one.id).is_file()),
+            rests_on,
+            hidden,
         )
 
     def compare(self, champion: int, challenger: int) -> ComparisonLines:

@@ -350,6 +350,48 @@ def test_the_challenger_stays_while_the_reason_for_it_is_written(
     assert view.set_models.call_args.args[1:] == (1, 4)
 
 
+def test_a_comparison_follows_new_labels_and_scorings(
+    make_controller: Any, view: Any, study: Any, tested: list[int]
+) -> None:
+    add_model(study, "a", tested, 4, seed=1)
+    add_model(study, "b", tested, 0, seed=2)
+    controller = make_controller()
+    controller.promote(2, "I like it", False)
+    assert view.set_objection.call_args.args != ("",)
+    before = comparison(view)
+    view.set_comparison.reset_mock()
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        labels.give(connection, at, study.scheme, tested[0], {"diagnosis": "unsure"}, "A", False)
+    controller.look()
+    (shown,) = view.set_comparison.call_args_list  # the earlier one stays until then
+    assert "n = 29 patients" in shown.args[0].verdict
+    assert "n = 30 patients" in before.verdict
+    assert view.set_objection.call_args.args == ("",)
+    with study.database.write() as connection:
+        at = study.database.now(connection)
+        labels.give(connection, at, study.scheme, tested[0], {"diagnosis": ""}, "A", False)
+        answers = models.scorings(connection, 1)[0].answers
+        models.record_scoring(connection, at, 2, "test", {}, answers)
+    controller.look()
+    assert comparison(view).changes == ()
+
+
+def test_what_is_hidden_now_leaves_the_screen_at_once(
+    make_controller: Any, view: Any, study: Any, tested: list[int]
+) -> None:
+    add_model(study, "a", tested, 1, seed=1)
+    add_model(study, "b", tested, 1, seed=2)
+    controller = make_controller()
+    view.set_comparison.reset_mock()
+    with study.database.write() as connection:
+        sight.set_blind_readers(connection, ["A", "B"])
+    controller.look()
+    first, last = (call.args[0] for call in view.set_comparison.call_args_list)
+    assert first is None
+    assert last.changes == ()
+
+
 def test_the_same_model_twice_is_no_comparison(
     make_controller: Any, view: Any, study: Any, tested: list[int]
 ) -> None:
