@@ -74,22 +74,37 @@ Load = Callable[[Path], Loaded]
 this floor has not."""
 
 
+def folder_of(study: Study, made: ModelRecord) -> Path:
+    """Where a model lies, with its weights and its card.
+
+    Raises
+    ------
+    BadModel
+        If this host sees one of the two not.
+    """
+    folder = study.path_in(STORE_ROOT, made.path)
+    if folder is None:
+        raise BadModel(f"{made.name} leads out of the store, to {made.path}: import it anew")
+    for name in (CARD, WEIGHTS):
+        if not (folder / name).is_file():
+            raise BadModel(f"{made.name} has no {name} in {folder}: restore it from a backup")
+    return folder
+
+
 def export_model(study: Study, model_id: int, target: Path, *, force: bool = False) -> ModelRecord:
     """Write a model into one file (mode 0600), whole or not at all.
 
     Raises
     ------
     BadModel
-        If the target exists (unless `force`) or cannot be written, or a file of the model is
-        missing or not as it was registered.
+        If the target exists (unless `force`) or cannot be written, or the model is not whole or
+        not as it was registered.
     """
     with study.database.read() as connection:
         made = models.get(connection, model_id)
     if target.exists() and not force:
         raise BadModel(f"{target} is there already: choose another name, or --force")
-    folder = study.path_in(STORE_ROOT, made.path)
-    if folder is None or not (folder / CARD).is_file():
-        raise BadModel(f"{made.name} has no card in {study.store / made.path}: `marrow doctor`")
+    folder = folder_of(study, made)
     aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     try:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

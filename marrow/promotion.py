@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from marrow.catalogue import models
 from marrow.comparing import Comparison, compare
 from marrow.errors import Busy, NotBetter, NotFound
+from marrow.model_files import folder_of
 from marrow.records import ModelRecord
 from marrow.study import Study
 
@@ -56,6 +57,8 @@ def promote(
     NotBetter
         Unless forced: if it is worse on the primary head beyond the interval, or the two
         cannot be compared; or if no reason is given.
+    BadModel
+        Forced or not: if its weights or its card are not there.
     Busy
         If another one is champion by now.
     """
@@ -67,6 +70,7 @@ def promote(
         if before is not None:
             _refuse_champion(before, challenger)
             comparison = compare(connection, study.scheme, before, challenger)
+    folder_of(study, challenger)
     objection = None if comparison is None else objection_to(study, comparison)
     if objection is not None and not force:
         raise NotBetter(f"{objection}{FORCE_HINT}")
@@ -97,6 +101,8 @@ def rollback(study: Study, champion: int | None, reason: str) -> Promoted:
     ------
     NotFound
         If there was none before.
+    BadModel
+        If its weights or its card are not there.
     Busy
         If another one is champion by now: two who roll back at once go back one.
     """
@@ -107,6 +113,7 @@ def rollback(study: Study, champion: int | None, reason: str) -> Promoted:
         previous = models.predecessor(models.promotions(connection))
         if previous is None:
             raise NotFound("There was no champion before this one: `marrow models history`")
+        folder_of(study, models.get(connection, previous))
         champion_again = models.promote(connection, at, previous, reason, is_rollback=True)
     return Promoted(champion_again, before, None, is_forced=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from marrow.catalogue import labels, models, smears
 from marrow.catalogue.sight import set_blind_readers
 from marrow.cli import build
 from marrow.comparing import Comparison, without_hidden
-from marrow.errors import Busy, NotBetter, NotFound
+from marrow.errors import BadModel, Busy, NotBetter, NotFound
+from marrow.model_files import CARD, WEIGHTS
 from marrow.promotion import compare_models, promote, rollback
 from marrow.records import ModelRecord, NewSmear
 from marrow.schemes import AA_MDS_AML
@@ -52,7 +54,17 @@ def add_smears(
     return ids
 
 
+def add_files(study: Study, name: str) -> Path:
+    """What a model consists of, and what is in it is no matter here."""
+    folder = study.store / "models" / name
+    folder.mkdir(parents=True)
+    for file in (WEIGHTS, CARD):
+        (folder / file).touch()
+    return folder
+
+
 def add_model(study: Study, name: str, said: Said | None, side: str = "test", **card: Any) -> int:
+    add_files(study, name)
     with study.database.write() as connection:
         made = models.register(
             connection,
@@ -328,6 +340,7 @@ def test_the_champion_is_not_promoted_again(study: Study) -> None:
 
 
 def test_a_study_without_champion_takes_any(study: Study) -> None:
+    add_files(study, "f")
     with study.database.write() as connection:
         foreign = models.register(
             connection,
@@ -376,6 +389,24 @@ def test_two_who_roll_back_at_once_go_back_one_champion(study: Study, ids: list[
     rollback(study, made[2], "calls of Monday were odd")
     with pytest.raises(Busy, match="m2 is the champion by now"):
         rollback(study, made[2], "calls of Monday were odd")
+    assert champion_of(study).id == made[1]
+
+
+@pytest.mark.parametrize("missing", [WEIGHTS, CARD])
+def test_a_model_without_its_files_becomes_no_champion(
+    study: Study, ids: list[int], missing: str
+) -> None:
+    made = [add_model(study, name, said_of(ids, TRUTH)) for name in "ac"]
+    file = study.store / "models" / "c" / missing
+    file.unlink()
+    told = re.escape(f"m2 has no {missing} in {file.parent}: restore it from a backup")
+    with pytest.raises(BadModel, match=told):
+        promote(study, made[1], made[0], "newer", force=True)
+    file.touch()
+    promote(study, made[1], made[0], "newer")
+    (study.store / "models" / "a" / missing).unlink()
+    with pytest.raises(BadModel, match=f"m1 has no {missing}"):
+        rollback(study, made[1], "calls of Monday were odd")
     assert champion_of(study).id == made[1]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from marrow.calibration import Calibration
 from marrow.catalogue import cohorts, jobs, labels, models, smears
 from marrow.evaluate import evaluate
+from marrow.model_files import CARD, WEIGHTS
 from marrow.records import Cell, ModelRecord, NewSmear, SweepSpec, TrainingSpec
 from marrow.schemes import Scheme
 from marrow.study import Study
@@ -127,6 +128,10 @@ def add_model(
     study: Study, card: ModelCard, scorings: Mapping[str, tuple[Any, ...]],
     letter: str, job_id: int | None = None,
 ) -> ModelRecord:  # fmt: skip
+    folder = study.store / "models" / letter
+    folder.mkdir(parents=True)
+    for file in (WEIGHTS, CARD):
+        (folder / file).touch()
     with study.database.write() as connection:
         at = study.database.now(connection)
         record = models.register(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from marrow.catalogue import labels, models, sight, smears
+from marrow.model_files import CARD, WEIGHTS
 from marrow.promotion import promote
 from marrow.records import NewSmear
 from napari_marrow.controllers.models import (
@@ -74,6 +75,10 @@ def add_model(study: Any, letter: str, ids: list[int], skill: float, seed: int =
             shares = np.exp(logits) / np.exp(logits).sum()
             by_head[head.name] = tuple(map(float, shares))
         said[smear] = by_head
+    folder = study.store / "models" / letter
+    folder.mkdir(parents=True)
+    for file in (WEIGHTS, CARD):
+        (folder / file).touch()
     card = {"backbone": "resnet50", "training": {"epochs": 30, "loss_weights": [1, 9]}, "split": {}}
     with study.database.write() as connection:
         at = study.database.now(connection)
