@@ -8,7 +8,6 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSlider, QWidget
 from marrow.schemes import Scheme
 from napari_marrow.session import Evidence
 
-
 OPACITY_PX = 64
 """Of the slider: the room of a dock of 320 px is for the name of the class."""
 MARGIN_PX = 32

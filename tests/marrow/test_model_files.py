@@ -151,7 +151,7 @@ def test_altered_weights_are_not_exported(study: Study, tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=r"was altered: SHA-256 .* registered as"):
         export_model(study, made.id, tmp_path / "m.zip")
     (study.store / made.path / WEIGHTS).unlink()
-    with pytest.raises(BadModel, match="m1 has no weights.safetensors in "):
+    with pytest.raises(BadModel, match=r"m1 has no weights\.safetensors in "):
         export_model(study, made.id, tmp_path / "m.zip")
     (study.store / made.path / CARD).unlink()
     with pytest.raises(BadModel, match="m1 has no card"):
