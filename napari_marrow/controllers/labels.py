@@ -256,9 +256,8 @@ class LabelsController:
         failed: Callable[[], None] | None,
     ) -> None:
         def on_disk() -> None:
-            if entries[0].reader != self._session.reader:
-                return  # another person sits here by now
-            on_written(entries)
+            if entries[0].reader == self._session.reader:  # else another person sits here by now
+                on_written(entries)
             if then is not None:
                 then()
 

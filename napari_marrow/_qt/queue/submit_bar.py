@@ -8,7 +8,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QRadioButton,
     QTimeEdit,
     QVBoxLayout,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_marrow._qt.single_click import SingleClickButton
 from napari_marrow.desks.queue import Chosen, Offer, Wish
 
 _CLOCK = "HH:mm"
@@ -39,7 +39,7 @@ class SubmitBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.button = QPushButton("Queue")
+        self.button = SingleClickButton("Queue")
         self.button.setDefault(True)
         self.button.setAutoDefault(True)
         self.now = QRadioButton("now")
