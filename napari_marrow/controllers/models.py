@@ -125,13 +125,14 @@ class ModelsController:
         self._change(lambda desk: desk.models.rollback(seen, reason))
 
     def report(self, model_id: int, is_anew: bool) -> None:
-        """Open the report of a model; make it first if there is none, or if asked to."""
+        """Open the report of a model; make it first if there is none, if asked to, or while blind
+        reading hides anything: an earlier one may show it."""
         desk = self._session.desk
         if desk is None:
             return
         page = desk.models.report_page(model_id)
-        known = self._registry is not None and model_id in self._registry.reported
-        if known and not is_anew:
+        registry = self._registry or Registry()
+        if model_id in registry.reported and not is_anew and not registry.hidden:
             self._view.open_page(page)
         elif self._reports.is_busy:
             self._view.tell("Another report is being made: wait for it.", is_warning=True)
@@ -146,7 +147,7 @@ class ModelsController:
     @property
     def _known(self) -> Sequence[ModelLine]:
         """The models on the screen."""
-        return () if self._registry is None else self._registry.models
+        return (self._registry or Registry()).models
 
     def _on_desk(self, _desk: Desk | None) -> None:
         self._registry, self._pair, self._is_chosen, self._shown = None, None, False, None

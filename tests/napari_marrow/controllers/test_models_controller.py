@@ -424,6 +424,20 @@ def test_a_report_is_made_once_and_opened_from_then_on(
     assert reports.start.call_count == 2
 
 
+def test_an_earlier_report_is_not_opened_while_blind_reading_hides_something(
+    make_controller: Any, view: Any, reports: Any, study: Any, desk: Desk, tested: list[int]
+) -> None:
+    add_model(study, "a", tested, 1)
+    page = desk.home / "reports" / "m1" / "report.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    with study.database.write() as connection:
+        sight.set_blind_readers(connection, ["A", "B"])
+    make_controller().report(1, False)
+    view.open_page.assert_not_called()
+    reports.start.assert_called_once_with(desk.home, 1, page.parent)
+
+
 @pytest.fixture
 def run() -> Any:
     def make(code: str) -> tuple[ReportRun, list[Any]]:
