@@ -223,7 +223,12 @@ class ModelsController:
         if desk is None:
             return
         self._view.set_changing(True)
-        self._background.tell(lambda: change(desk), self._on_changed, failed=self._on_not_changed)
+        self._background.tell(
+            lambda: change(desk),
+            self._on_changed,
+            lane="figures",  # a promotion compares: seconds in which lists must answer
+            failed=self._on_not_changed,
+        )
 
     def _on_not_changed(self) -> None:
         self._view.set_changing(False)

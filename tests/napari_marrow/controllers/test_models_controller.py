@@ -197,11 +197,12 @@ def test_no_second_change_is_asked_for_before_the_first_is_answered(
     for letter in "ab":
         add_model(study, letter, tested, 2, seed=ord(letter))
     controller = make_controller()
-    waiting: list[tuple[Any, Any]] = []
-    background.tell = lambda errand, then, **_how: waiting.append((errand, then))
+    waiting: list[tuple[Any, Any, str]] = []
+    background.tell = lambda errand, then, lane="", **_how: waiting.append((errand, then, lane))
     controller.promote(2, "newer", False)
     view.set_changing.assert_called_once_with(True)
-    ((errand, then),) = waiting
+    ((errand, then, lane),) = waiting
+    assert lane == "figures", "no list of the catalogue waits for the draws"
     then(errand())
     view.set_changing.assert_called_with(False)
 
