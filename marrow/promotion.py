@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from marrow.catalogue import models
+from marrow.catalogue import cohorts, models, smears
+from marrow.catalogue.cohorts import patient_of
+from marrow.catalogue.smears import SmearFilter
 from marrow.comparing import Comparison, compare
 from marrow.errors import Busy, NotBetter, NotFound
 from marrow.model_files import folder_of
 from marrow.records import ModelRecord
+from marrow.schemes import Scheme
 from marrow.study import Study
 
 FORCE_HINT = "; --force promotes it all the same, which is on record"
@@ -125,13 +129,10 @@ def objection_to(study: Study, comparison: Comparison) -> str | None:
     primary = comparison.primary(study.scheme)
     if not any(comparison.sides.values()):
         with study.database.read() as connection:
-            pair = comparison.champion, comparison.challenger
-            sides = [{one.side for one in models.scorings(connection, it)} for it in pair]
-        lacking = [f"m{it}" for it, known in zip(pair, sides, strict=True) if "test" not in known]
-        how = " and ".join(f"`marrow validate {name} --side test`" for name in lacking)
+            way_out = _way_out(connection, study.scheme, comparison)
         return (
             f"{challenger} cannot be compared with {champion}: no patient was scored with both "
-            "and trained neither" + (f"; {how} scores them" if lacking else "")
+            f"and trained neither; {way_out}"
         )
     for difference in primary.differences:
         if difference.is_worse:
@@ -151,6 +152,27 @@ def objection_to(study: Study, comparison: Comparison) -> str | None:
             f"{primary.differences[0].reason}"
         )
     return None
+
+
+def _way_out(connection: Connection, scheme: Scheme, comparison: Comparison) -> str:
+    """How the two come to be scored on the same patients, by what `marrow validate` accepts."""
+    both = [models.get(connection, one) for one in (comparison.champion, comparison.challenger)]
+    seen = frozenset[str]().union(*(cohorts.trained_on(connection, one) for one in both))
+    known = cohorts.labelled(connection, scheme, SmearFilter())
+    fresh = [one.smear for one in known if patient_of(one.smear) not in seen]
+    tested = smears.test_patients(connection)
+    if any(patient_of(one) in tested for one in fresh):
+        side, asked = "test", "--side test"
+    else:
+        sites = sorted({one.site for one in fresh if one.site})
+        site = next((it for it in sites if not cohorts.tested_patients(connection, it)), None)
+        if site is None:
+            return "label patients of a site that trained neither, and score both on it"
+        side, asked = f"site:{site}", f"--site {quote(site)}"
+    scored = {one.id: {look.side for look in models.scorings(connection, one.id)} for one in both}
+    lacking = [one.name for one in both if side not in scored[one.id]] or [it.name for it in both]
+    commands = [f"`marrow validate {name} {asked}`" for name in lacking]
+    return f"{' and '.join(commands)} {'scores' if len(commands) == 1 else 'score'} them"
 
 
 def _still(connection: Connection, expected: int | None) -> ModelRecord | None:

@@ -142,14 +142,19 @@ def require_external(connection: Connection, site: str) -> None:
 
 def require_untested(connection: Connection, site: str) -> None:
     """Raise BadCohort where a patient of the site is one of the study's test patients."""
-    shown = smears.all_ids(connection, SmearFilter(site=site))
-    own = {patient_of(one) for one in smears.get(connection, shown)}
-    tested = sorted(own & smears.test_patients(connection))
+    tested = tested_patients(connection, site)
     if tested:
         raise BadCohort(
             f"Site {site!r} has {_count(tested)} among the study's test patients "
             f"({_some(tested)}), who never move: it can be no external cohort, take another site"
         )
+
+
+def tested_patients(connection: Connection, site: str) -> list[str]:
+    """The study's test patients who have a smear of the site, sorted."""
+    shown = smears.all_ids(connection, SmearFilter(site=site))
+    own = {patient_of(one) for one in smears.get(connection, shown)}
+    return sorted(own & smears.test_patients(connection))
 
 
 def trained_on(connection: Connection, made: ModelRecord) -> frozenset[str]:

@@ -19,7 +19,7 @@ from marrow.cli import build
 from marrow.comparing import Comparison, without_hidden
 from marrow.errors import BadModel, Busy, NotBetter, NotFound
 from marrow.model_files import CARD, WEIGHTS
-from marrow.promotion import compare_models, promote, rollback
+from marrow.promotion import FORCE_HINT, compare_models, promote, rollback
 from marrow.records import ModelRecord, NewSmear
 from marrow.schemes import AA_MDS_AML
 from marrow.study import Study
@@ -290,14 +290,31 @@ def test_a_challenger_that_may_be_as_good_is_promoted(study: Study, ids: list[in
 
 
 def test_what_cannot_be_compared_is_refused_with_the_way_out(study: Study, ids: list[int]) -> None:
+    """Only with what `marrow validate` accepts of these two."""
+    everybody = [f"P{number}" for number in range(30)]
     add_model(study, "a", said_of(ids, TRUTH))
     second = add_model(study, "c", None)
-    with pytest.raises(
-        NotBetter,
-        match=r"no patient was scored with both and trained neither; "
-        r"`marrow validate m2 --side test` scores them",
-    ):
-        promote(study, second, 1, "newer")
+    seed2022 = {"split": {"train": everybody}, "training": {"protocol": "seed2022"}}
+    by_image = add_model(study, "d", None, **seed2022)
+
+    def way_out(challenger: int) -> str:
+        with pytest.raises(NotBetter) as refused:
+            promote(study, challenger, 1, "newer")
+        return str(refused.value).partition("trained neither; ")[2].removesuffix(FORCE_HINT)
+
+    nobody = "label patients of a site that trained neither, and score both on it"
+    assert (way_out(second), way_out(by_image)) == (nobody, nobody), "no test patient is drawn"
+    with study.database.write() as connection:
+        smears.keep_test_patients(connection, everybody[:9])
+    assert way_out(second) == "`marrow validate m2 --side test` scores them"
+    assert way_out(by_image) == nobody, "the test patients trained it"
+    with study.database.write() as connection:
+        smears.describe(connection, ids[:1], site="home")
+        for smear_id, site in ((ids[20], "home"), (ids[29], "clinic")):
+            smears.describe(connection, [smear_id], patient=f"new {site}", site=site)
+    assert way_out(by_image) == (
+        "`marrow validate m1 --site clinic` and `marrow validate m3 --site clinic` score them"
+    )
     assert promote(study, second, 1, "newer", force=True).is_forced
 
 

@@ -130,6 +130,8 @@ def test_models_without_common_patients_are_not_compared(
 ) -> None:
     add_model(study, "a", tested, 1)
     add_model(study, "b", [], 2)
+    with study.database.write() as connection:
+        smears.keep_test_patients(connection, ["P0"])
     make_controller()
     shown = comparison(view)
     assert "no patient was scored with both" in shown.headline
