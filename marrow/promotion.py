@@ -11,7 +11,7 @@ from marrow.catalogue import cohorts, models, smears
 from marrow.catalogue.cohorts import patient_of
 from marrow.catalogue.smears import SmearFilter
 from marrow.comparing import Comparison, compare
-from marrow.errors import Busy, NotBetter, NotFound
+from marrow.errors import BadModel, Busy, NotBetter, NotFound
 from marrow.model_files import folder_of
 from marrow.records import ModelRecord
 from marrow.schemes import Scheme
@@ -44,6 +44,26 @@ def champion_id(study: Study) -> int | None:
     with study.database.read() as connection:
         found = models.champion(connection)
     return None if found is None else found.id
+
+
+def refusal(study: Study, comparison: Comparison) -> str | None:
+    """Why `promote` would refuse the challenger as things stand, in one sentence; None: it would
+    not."""
+    with study.database.read() as connection:
+        challenger = models.get(connection, comparison.challenger)
+        champion = models.champion(connection)
+    if champion == challenger:
+        return f"{challenger.name} is the champion already"
+    if champion is not None and champion.id != comparison.champion:
+        return (
+            f"promotion is decided against the champion {champion.name}: "
+            f"`marrow models compare {champion.name} {challenger.name}`"
+        )
+    try:
+        folder_of(study, challenger)
+    except BadModel as error:
+        return str(error)
+    return None if champion is None else objection_to(study, comparison)
 
 
 def promote(

@@ -51,6 +51,14 @@ def comparison_text(found: Comparison, scheme: Scheme) -> str:
     return "\n".join(lines)
 
 
+def refusal_text(found: Comparison, refused: str | None) -> str:
+    """Whether the challenger would be refused as champion, and why."""
+    name = f"m{found.challenger}"
+    if refused is not None:
+        return f"{name} would not become champion: {refused}"
+    return f"{name} may become champion: it is not shown to be worse"
+
+
 def _head_lines(one: HeadComparison, labels: str) -> list[str]:
     lines = [f"{one.head}, {labels}:"]
     lines += [f"  {_difference_text(difference)}" for difference in one.differences]

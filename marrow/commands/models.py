@@ -12,9 +12,11 @@ from rich.table import Table
 
 from marrow.catalogue import models
 from marrow.cli import AsJson, session_of, show
+from marrow.commands.comparison_values import facts_values
 from marrow.commands.jobs import model_number
-from marrow.commands.model_words import cell_text, comparison_text
+from marrow.commands.model_words import cell_text, comparison_text, refusal_text
 from marrow.comparing import without_hidden
+from marrow.comparison_facts import comparison_facts
 from marrow.figure_words import (
     ALL_FIGURES,
     figure_lines,
@@ -23,7 +25,7 @@ from marrow.figure_words import (
     protocol_text,
 )
 from marrow.model_files import export_model
-from marrow.promotion import Promoted, champion_id, compare_models, promote, rollback
+from marrow.promotion import Promoted, champion_id, compare_models, promote, refusal, rollback
 
 __all__ = [
     "ALL_FIGURES",
@@ -91,11 +93,20 @@ def show_model(context: typer.Context, model: Model, as_json: AsJson = False) ->
 def compare_two(
     context: typer.Context, champion: Model, challenger: Model, as_json: AsJson = False
 ) -> None:
-    """Two models on the patients that neither was trained on."""
+    """Two models on the patients that neither was trained on, and whether the second would be
+    refused as champion; --json has ROC curves, confusion matrices and tables too."""
     study = session_of(context).study
     pair = [model_number(one) or 0 for one in (champion, challenger)]
     found = compare_models(study, pair[0], pair[1])
-    show(as_json, found.model_dump(mode="json"), comparison_text(found, study.scheme))
+    refused = refusal(study, found)
+    text = f"{comparison_text(found, study.scheme)}\n{refusal_text(found, refused)}"
+    values: dict[str, Any] = {}
+    if as_json:
+        with study.database.read() as connection:
+            both = [models.get(connection, one) for one in pair]
+            facts = comparison_facts(connection, study.scheme, both[0], both[1])
+        values = found.model_dump(mode="json") | facts_values(facts) | {"refusal": refused}
+    show(as_json, values, text)
 
 
 @group.command("promote")

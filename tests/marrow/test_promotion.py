@@ -450,3 +450,44 @@ def test_the_commands(study: Study, ids: list[int], tmp_path: Path) -> None:
     ] * 3
     as_json = json.loads(run("history", "--json").output)
     assert [one["model_id"] for one in as_json] == [1, 2, 1]
+
+
+def test_comparing_tells_without_promoting_what_would_be_refused_and_has_what_is_drawn(
+    study: Study, ids: list[int], tmp_path: Path
+) -> None:
+    add_model(study, "a", said_of(ids, TRUTH))
+    add_model(study, "c", said_of(ids, TRUTH, wrong=range(15)))
+    add_model(study, "d", said_of(ids, TRUTH, wrong=[4]))
+
+    def run(*words: str) -> str:
+        home = ["--home", str(tmp_path / "home"), "models", "compare"]
+        shown = CliRunner(env={"COLUMNS": "200"}).invoke(build(), [*home, *words])
+        assert shown.exit_code == 0, shown.output
+        return shown.output
+
+    def last(*words: str) -> str:
+        return run(*words).splitlines()[-1]
+
+    assert last("m1", "m2").startswith("m2 would not become champion: m2 is worse than m1 on ")
+    assert last("m1", "m3") == "m3 may become champion: it is not shown to be worse"
+    assert last("m2", "m1") == "m1 would not become champion: m1 is the champion already"
+    assert last("m2", "m3") == (
+        "m3 would not become champion: promotion is decided against the champion m1: "
+        "`marrow models compare m1 m3`"
+    )
+    (study.store / "models" / "d" / CARD).unlink()
+    assert "m3 has no card.json" in last("m1", "m3")
+    assert champion_of(study).id == 1
+
+    values = json.loads(run("m1", "m2", "--json"))
+    assert values["refusal"].startswith("m2 is worse than m1")
+    diagnosis = next(one for one in values["heads"] if one["head"] == "diagnosis")
+    assert (diagnosis["n"], diagnosis["unit"]) == (30, "patients")
+    assert np.trace(diagnosis["calls"]["champion"]) == 30
+    assert np.trace(diagnosis["calls"]["challenger"]) == 15
+    assert [one["class"] for one in diagnosis["curves"]] == list(CLASSES)
+    curve = diagnosis["curves"][0]["challenger"]
+    assert len(curve["low"]) == len(curve["sensitivity"]) == len(values["false_alarms"]) == 101
+    assert curve["auc"]["low"] < curve["auc"]["value"] < curve["auc"]["high"]
+    title = values["tables"][0]["title"]
+    assert title == "mds, both models on the same patients"
