@@ -183,9 +183,11 @@ class SmearCanvas:
         self._close_behind(earlier)
 
     def _show_words(self) -> None:
-        lines = "\n".join(filter(None, (self._label_words, self._smear_words))).splitlines()
-        # napari's box is a little narrower than the text on screens of less than 96 dpi.
-        words = "\n".join(line + BEHIND_A_LINE for line in lines)
+        words = "\n".join(filter(None, (self._label_words, self._smear_words)))
+        if words:
+            # On screens of less than 96 dpi napari's box is too narrow for the text, and too low
+            # by a part of each line.
+            words = "\n".join(line + BEHIND_A_LINE for line in [*words.splitlines(), ""])
         overlay = self._viewer.canvas.overlays.text
         if words == overlay.text and overlay.visible == bool(words):
             return

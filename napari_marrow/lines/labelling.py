@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from marrow.schemes import Head, Scheme
+from napari_marrow.lines.flow import flowed
 
 DIGITS = 9
 """Classes that a key of its own can have; those beyond are given by the dock's buttons."""
 UNSURE = "unsure"
 OWED_TEXT = "the database does not answer: asked again by itself"
-LINE_CHARACTERS = 52
-"""Of a line on the canvas, which may be no wider than 550 px beside two docks."""
 
 
 def answer_keys(head: Head) -> dict[str, str]:
@@ -27,13 +26,7 @@ def keys_text(scheme: Scheme, head: Head) -> str:
     """
     parts = [f"{head.name}?"] if len(scheme.asked) > 1 else []
     parts += [f"{key} {answer}" for key, answer in answer_keys(head).items()]
-    lines = ["LABEL MODE"]
-    for part in parts:
-        if len(lines[-1]) + len(part) < LINE_CHARACTERS:
-            lines[-1] += f"  {part}"
-        else:
-            lines.append(part)
-    return "\n".join(lines)
+    return flowed(["LABEL MODE", *parts], "  ")
 
 
 def case_text(

@@ -6,31 +6,32 @@ from pathlib import PurePosixPath
 
 from marrow.errors import printable
 from marrow.records import Prediction, Smear
+from napari_marrow.lines.flow import flowed
 
 LONGEST_NAME = 60
 """Characters of a file's or a patient's name on the canvas."""
+BETWEEN = " · "
 HIDDEN = "blind reading: the model's answer is shown when all blind readers have read"
 NO_ANSWER = "no model has answered yet"
 
 
 def smear_words(smear: Smear) -> str:
     """The smear, its patient and its size."""
-    size = f"{smear.width_px:,} x {smear.height_px:,} px"
+    parts = [_title(smear), f"{smear.width_px:,} x {smear.height_px:,} px"]
     if smear.pixel_size_um is None:
-        size += ", pixel size unknown: no scale bar"
-    return f"{_title(smear)}\n{size}"
+        parts.append("pixel size unknown: no scale bar")
+    return flowed(parts, BETWEEN)
 
 
 def answer_words(prediction: Prediction | None, is_hidden: bool) -> str:
-    """A line per answer of the model, or why there is none."""
+    """The answers of the model, or why there is none."""
     if is_hidden:
         return HIDDEN
     if prediction is None:
         return NO_ANSWER
-    return "\n".join(
-        f"{answer.head}: {answer.call} {max(answer.probabilities):.2f}"
-        for answer in prediction.answer.heads
-    )
+    heads = prediction.answer.heads
+    said = [f"{one.head}: {one.call} {max(one.probabilities):.2f}" for one in heads]
+    return flowed(said, BETWEEN)
 
 
 def evidence_words(head: str, class_name: str) -> str:
@@ -45,7 +46,7 @@ def unread_words(smear: Smear, reason: str) -> str:
 
 
 def _title(smear: Smear) -> str:
-    return f"{smear.name} · {shorten(printable(smear.patient or 'no patient'), LONGEST_NAME)}"
+    return f"{smear.name}{BETWEEN}{shorten(printable(smear.patient or 'no patient'), LONGEST_NAME)}"
 
 
 def shorten(text: str, longest: int) -> str:

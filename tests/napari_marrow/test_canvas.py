@@ -319,7 +319,7 @@ def test_words_and_scale_bar_stand_on_a_ground_of_their_own(
 
 def words_on(viewer: ViewerModel) -> str:
     lines = viewer.canvas.overlays.text.text.splitlines()
-    return "\n".join(line.rstrip("\N{NO-BREAK SPACE}") for line in lines)
+    return "\n".join(line.rstrip("\N{NO-BREAK SPACE}") for line in lines).rstrip()
 
 
 def paint(canvas: SmearCanvas, points: np.ndarray) -> None:

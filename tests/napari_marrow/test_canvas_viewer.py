@@ -255,6 +255,17 @@ def test_what_is_drawn_over_a_smear(
     assert table.told == []
 
 
+@pytest.mark.parametrize("lines", [1, 4, 8])
+def test_the_ground_of_the_words_reaches_below_their_last_line(table: Table, lines: int) -> None:
+    table.viewer.canvas.background_color_override = "white"  # where words without a ground are lost
+    table.canvas.set_words("\n".join(["gjpqy"] * lines))
+    seen = table.grab()[:400, 10:50]
+    ground = np.flatnonzero((seen.max(axis=-1) < 120).any(axis=1))
+    ink = (seen.min(axis=-1) > 200).any(axis=1)[: ground[-1] + 1]
+    below = ground[-1] - np.flatnonzero(ink)[-1]
+    assert 3 <= below <= 30  # a descender, and a line at most
+
+
 def stored(study: Study, smear_id: int) -> list[str]:
     with study.database.read() as connection:
         return [one.role for one in regions.of(connection, smear_id)]

@@ -214,10 +214,10 @@ def test_an_age_is_read_like_a_stopwatch() -> None:
 
 def test_the_canvas_says_what_is_shown_and_that_a_pixel_size_is_unknown() -> None:
     size = "1,024 x 512 px"
-    assert smear_words(SMEAR) == f"S000148 · P1\n{size}, pixel size unknown: no scale bar"
+    assert smear_words(SMEAR) == f"S000148 · P1 · {size}\npixel size unknown: no scale bar"
     known = SMEAR.model_copy(update={"pixel_size_um": 0.2, "patient": "名" * 2_000})
     assert smear_words(known).endswith(f"…{'名' * 29}\n{size}")
-    assert answer_words(PREDICTION, is_hidden=False) == "mds: MDS 0.80\ndiagnosis: AML 0.60"
+    assert answer_words(PREDICTION, is_hidden=False) == "mds: MDS 0.80 · diagnosis: AML 0.60"
     assert "blind" in answer_words(None, is_hidden=True)
     assert "no model" in answer_words(None, is_hidden=False)
 
