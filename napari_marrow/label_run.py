@@ -73,6 +73,11 @@ class LabelCase:
     """Whether the catalogue did not answer when it was asked for this smear, and is asked again."""
 
     @property
+    def coming(self) -> int | None:
+        """The smear while it is on its way, None when it is on the canvas."""
+        return None if self.is_drawn else self.smear_id
+
+    @property
     def is_ready(self) -> bool:
         """Whether an answer may be given: what is seen is what is labelled."""
         return self.is_drawn and self.is_read and not self.is_storing

@@ -314,7 +314,7 @@ class LabellingController:
         if desk is None or not self.is_on or case is None:
             return
         place = self._run.place(case.smear_id)
-        about = case_text(case.smear_id, place, count, case.own, case.is_flagged)
+        about = case_text(case.coming, place, count, case.own, case.is_flagged)
         owed = OWED_TEXT if case.is_owed else ""
         lines = filter(None, (keys_text(desk.scheme, case.head), about, owed, self._notice))
         self._view.set_label_words("\n".join(lines))

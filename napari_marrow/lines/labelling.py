@@ -30,13 +30,28 @@ def keys_text(scheme: Scheme, head: Head) -> str:
 
 
 def case_text(
-    smear_id: int, place: int | None, count: int, own: Mapping[str, str], is_flagged: bool
+    coming: int | None, place: int | None, count: int, own: Mapping[str, str], is_flagged: bool
 ) -> str:
-    """`148/400  S000148  your label: MDS  flagged`; `place` counts from 0, None: not listed."""
+    """`148/400  your label: MDS  flagged`.
+
+    Parameters
+    ----------
+    coming : int or None
+        The smear while it is on its way to the canvas, where the words of the smear before
+        stand; None: its own words stand there, with its name.
+    place : int or None
+        Counts from 0; None: it is not listed.
+    count : int
+        Smears of the list.
+    own : mapping
+        The reader's answers by head.
+    is_flagged : bool
+    """
     where = f"{place + 1:,}/{count:,}" if place is not None else "not in this list"
     said = ", ".join(answer for answer in own.values() if answer)
-    parts = [where, f"S{smear_id:06d}", f"your label: {said}" if said else "not labelled by you"]
-    return "  ".join([*parts, "flagged"] if is_flagged else parts)
+    which = "" if coming is None else f"S{coming:06d}"
+    words = f"your label: {said}" if said else "not labelled by you"
+    return "  ".join(filter(None, (where, which, words, "flagged" if is_flagged else "")))
 
 
 def not_asked_text(smear_ids: Sequence[int], heads: Sequence[str]) -> str:

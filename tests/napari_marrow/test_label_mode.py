@@ -123,7 +123,10 @@ def test_twenty_smears_by_keys_with_each_kind_of_layer_selected(
     reader = sitting.desktop.session.reader
     sitting.key("1")  # label mode is off: napari's key
     sitting.begin()
-    assert sitting.words.startswith("LABEL MODE  1 AA  2 MDS  3 AML  0 unsure\n1/24  S000001")
+    assert sitting.words.startswith(
+        "LABEL MODE  1 AA  2 MDS  3 AML  0 unsure\n1/24  not labelled by you\nS000001 · "
+    )
+    assert sitting.words.count("S000001") == 1
     assert stored(study, reader) == {}
     own = viewer.layers[SMEAR_LAYER]
     kinds = [
@@ -188,7 +191,8 @@ def test_twenty_smears_by_keys_with_each_kind_of_layer_selected(
     sitting.until(lambda: page.list.model.rowCount() == 6)
     sitting.begin()
     assert sitting.shown == 19
-    assert "1/6  S000019" in sitting.words
+    assert "1/6  not labelled by you" in sitting.words
+    assert "S000019" in sitting.words
     assert "flagged" in sitting.words
     sitting.end()
     with study.database.read() as connection:

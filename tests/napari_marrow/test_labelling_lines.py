@@ -39,8 +39,8 @@ def test_a_smear_says_where_it_stands_and_what_was_said_of_it() -> None:
         "148/1,400  S000148  not labelled by you"
     )
     own = {"diagnosis": "MDS", "mds_subtype": "MDS-LB"}
-    assert case_text(7, None, 30, own, is_flagged=True) == (
-        "not in this list  S000007  your label: MDS, MDS-LB  flagged"
+    assert case_text(None, None, 30, own, is_flagged=True) == (
+        "not in this list  your label: MDS, MDS-LB  flagged"
     )
 
 

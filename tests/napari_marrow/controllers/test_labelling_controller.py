@@ -120,12 +120,12 @@ def test_a_run_of_keys_labels_smear_after_smear(room: Room) -> None:
     room.view.set_labelling.assert_called_with(True)
     assert room.words.splitlines() == [
         "LABEL MODE  1 AA  2 MDS  3 AML  0 unsure",
-        "1/20  S000001  not labelled by you",
+        "1/20  not labelled by you",  # its name is among the words of the smear
     ]
     room.press("1 2 3 0 7")  # there is no seventh class
     assert room.diagnoses() == {1: "AA", 2: "MDS", 3: "AML", 4: "unsure"}
     assert room.session.smear_id == 5
-    assert "5/20  S000005" in room.words
+    assert "5/20  not labelled" in room.words
 
 
 def test_each_label_is_on_the_disk_before_the_next_smear_is_opened(
@@ -151,7 +151,9 @@ def test_a_key_while_the_next_smear_is_on_its_way_labels_nothing(
         patched.setattr(room.smear, "open", lambda _smear_id, **_more: None)  # it takes its time
         room.press("1 2 3")
     assert room.diagnoses() == {1: "AA"}
+    assert "2/20  S000002  not labelled" in room.words  # the first is still on the canvas
     room.smear.open(2)
+    assert "2/20  not labelled" in room.words
     room.press("3")
     assert room.diagnoses() == {1: "AA", 2: "AML"}
 
@@ -306,14 +308,14 @@ def test_an_unreadable_smear_is_named_and_only_unsure_can_be_said_of_it(room: Ro
     for number in (3, 5):
         (room.folder / f"field_{number - 1:02d}.png").write_bytes(b"no picture any more")
     room.press("1 1")
-    assert "3/20  S000003" in room.words
+    assert "3/20  not labelled" in room.words
     assert "S000003" in room.canvas.show_unread.call_args.args[0]
     room.press("3")
     assert 3 not in room.diagnoses()
     assert "cannot be seen" in room.words
     room.press("flag 0 1")
     assert room.diagnoses() == {1: "AA", 2: "AA", 3: "unsure", 4: "AA"}
-    assert "5/20  S000005" in room.words
+    assert "5/20  not labelled" in room.words
     room.press("right 2")
     assert room.diagnoses() == {1: "AA", 2: "AA", 3: "unsure", 4: "AA", 6: "MDS"}
     with room.study.database.read() as connection:
@@ -412,7 +414,7 @@ def test_a_lost_database_stops_no_label(room: Room, monkeypatch: pytest.MonkeyPa
 def test_another_reader_begins_with_his_own_labels(room: Room) -> None:
     room.press("1 1")
     room.session.reader = "B"
-    assert "S000003  not labelled by you" in room.words
+    assert "3/20  not labelled by you" in room.words
     room.press("left")
     assert "not labelled by you" in room.words
     room.press("2")
@@ -430,7 +432,8 @@ def test_a_run_goes_beyond_the_lines_that_were_read(
     room.mode.leave()
     room.cases.search("field_1")
     room.mode.enter()
-    assert "1/10  S000011" in room.words
+    assert "1/10  not labelled" in room.words
+    assert room.session.smear_id == 11
     room.press(" ".join("1" * 10))
     assert sorted(room.diagnoses()) == list(range(11, 21))
     assert "end of the list" in room.words
