@@ -58,10 +58,12 @@ def test_an_empty_home_says_what_to_do(make_study: MakeStudy) -> None:
     assert not home.exists()
 
 
-def test_a_foreign_database_url_is_refused_without_its_password(tmp_path: object) -> None:
-    settings = Settings.model_validate({"home": tmp_path, "database": "mysql://me:secret@x/y"})
+def test_a_foreign_database_url_is_refused_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARROW_DATABASE", "mysql://me:secret@x/y")
     with pytest.raises(BadSettings) as caught:
-        Study.open(settings)
+        Settings.read(tmp_path)
     assert "secret" not in str(caught.value)
 
 

@@ -88,10 +88,11 @@ def test_adding_tells_what_came_of_it_and_lists_it(
 ) -> None:
     controller.add_smears([fields])
     view.tell.assert_called_once_with("20 smears added, 16 labels read.", False)
-    view.set_counts.assert_called_with(0, 20, 4, f"{desk.reader} 16")
-    assert len(cells(view)) == 20
-    session.reader = desk.reader  # who read the table: his labels are his
+    reader = session.reader  # who dropped the folder: its table holds his labels
     view.set_counts.assert_called_with(16, 20, 4, "")
+    assert len(cells(view)) == 20
+    session.reader = desk.reader
+    view.set_counts.assert_called_with(0, 20, 4, f"{reader} 16")
 
 
 def test_refused_files_are_named_and_only_some_of_many(
