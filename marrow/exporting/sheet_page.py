@@ -11,7 +11,7 @@ from typing import NamedTuple
 from marrow.calibration import Calibration
 from marrow.catalogue.predictions import ResultRow
 from marrow.exporting.cells import NOTICE
-from marrow.figure_words import figure_lines, protocol_text
+from marrow.figure_words import figure_lines, labels_text, protocol_text
 from marrow.patients import PatientSummary
 from marrow.records import Label, ModelRecord, Smear
 from marrow.schemes import Scheme
@@ -151,9 +151,12 @@ def _how(one: Label) -> str:
 
 
 def _model(record: ModelRecord) -> str:
-    figures = figure_lines(record.card.get("figures", {}), ("balanced_accuracy", "auc"))
-    tested = "; ".join(figures) or "no test figures on its card"
-    return escape(f"{record.name} ({protocol_text(record)}), on test patients: {tested}")
+    figures = record.card.get("figures", {})
+    lines = figure_lines(figures, ("balanced_accuracy", "auc"))
+    name = f"{record.name} ({protocol_text(record)})"
+    if not lines:
+        return escape(f"{name}, on test patients: no test figures on its card")
+    return escape(f"{name}, on test patients by {labels_text(figures)}: {'; '.join(lines)}")
 
 
 def _picture(one: SheetSmear) -> str:

@@ -138,7 +138,7 @@ def test_the_patient_as_a_whole_is_the_mean_of_all_smears(
     assert "cannot be ruled out (90% confidence): AA, MDS" in text
     assert "S000001" in text
     assert "S000002" not in text
-    assert "mds AUC 0.870 (0.780-0.930), n = 64 patients" in text
+    assert "on test patients by all labels: mds AUC 0.870 (0.780-0.930), n = 64 patients" in text
 
 
 def test_a_folder_that_is_not_there_is_told(study: Study, tmp_path: Path) -> None:

@@ -169,13 +169,14 @@ def test_a_label_button_labels_what_is_selected_and_no_smear_that_took_its_row(
     desktop, page = dock.desktop, dock.desktop.cases.page
     listed = page.list
     qtbot.waitUntil(lambda: desktop.is_listed, timeout=WAIT_MS)
-    desktop.study.bar._reader.setText("Dr A")
-    desktop.study.bar._reader.editingFinished.emit()
-    reader = desktop.session.reader
     desktop.cases.controller.add_smears([fields])
     qtbot.waitUntil(lambda: listed.model.rowCount() == 20, timeout=WAIT_MS)
+    desktop.study.bar._reader.setText("Dr A")  # another than the one who dropped the table
+    desktop.study.bar._reader.editingFinished.emit()
+    reader = desktop.session.reader
     listed.filter.setCurrentText("unlabelled by me")
     qtbot.waitUntil(lambda: desktop.cases.controller.shown.unread_by == reader, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: listed.model.rowCount() == 20, timeout=WAIT_MS)  # emptied meanwhile
 
     def click(smear_id: int) -> None:
         row = [line.smear_id for line in listed.model.lines()].index(smear_id)

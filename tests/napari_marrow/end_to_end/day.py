@@ -206,9 +206,8 @@ def choose_layer(person: Any, name: str) -> None:
         return bool(person.state()["viewer"]["active"] == name)
 
     person.wait(lambda: boxes() != [], f"no layer {name}")
-    if not is_active():  # a second click at once would be a double click, which renames
-        person.click(boxes()[0])
-    person.wait(is_active, f"{name} was not selected")
+    if not is_active():  # again if a smear that came selected its own; not so soon that it renames
+        person.again_until(lambda: person.click(boxes()[0]), is_active, f"{name} was not selected")
 
 
 def overlay(person: Any) -> str:

@@ -30,6 +30,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_marrow._qt.program import run
+from napari_marrow._qt.quiet_label import QuietLabel
 
 LOOK_MS = 150
 
@@ -64,7 +65,7 @@ def _said(widget: QWidget) -> dict[str, Any]:
         "enabled": widget.isEnabled(),
         "tip": widget.toolTip(),
     }
-    if isinstance(widget, QAbstractButton | QLabel | QLineEdit | QProgressBar):
+    if isinstance(widget, QAbstractButton | QLabel | QuietLabel | QLineEdit | QProgressBar):
         said["text"] = widget.text()
     if isinstance(widget, QLineEdit):
         said["tip"] = said["tip"] or widget.placeholderText()
