@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench chaos screenshots format clean
+.PHONY: demo test check bench chaos screenshots day format clean
 
 demo: $(READY)
 	$(BIN)/marrow demo --folder demo
@@ -31,6 +31,10 @@ chaos: $(READY)
 DISPLAYED ?= xvfb-run -a -s "-screen 0 1600x1000x24"
 screenshots: $(READY)
 	QT_API=pyqt6 $(DISPLAYED) $(BIN)/python docs/make_screenshots.py docs/tour
+
+# A pathologist's day with real keys and clicks, five minutes; needs xdotool and openbox.
+day: $(READY)
+	QT_API=pyqt6 $(DISPLAYED) $(BIN)/python -m pytest -q tests/napari_marrow/end_to_end/day.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

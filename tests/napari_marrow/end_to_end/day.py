@@ -1,6 +1,6 @@
 """A pathologist's day with real keys and clicks: label, undo, restart, queue, correct, retrain.
 
-Run by hand, `pytest tests/napari_marrow/end_to_end/day.py`, under xvfb-run: not part of the suite.
+Run by hand, `make day`: not part of the suite.
 
 Under an X server with a window manager; every step leaves a screenshot, in MARROW_TEST_SCREENS
 where that is set.
@@ -160,10 +160,12 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     person.click_on("Start")
     person.wait(lambda: newest_sweep(home).id > before, "no sweep was queued")
     person.wait(lambda: epochs_told(home, newest_sweep(home).id) > 0, "no epoch is told")
+    person.wait(lambda: not shows(person, "No epoch is done"), "no curve is drawn")
     person.shoot("8-curves-move")
     person.wait(lambda: newest_sweep(home).state == "done", "the sweep did not end")
     person.open_tab("Compare")
     person.wait(lambda: person.find("Button", "Promote m") is not None, "no challenger")
+    person.wait(lambda: shows(person, "that trained neither"), "the two were not compared")
     person.shoot("9-compared")
     person.write("reason, stored", "better on our smears")
     person.click_on("Promote m")
@@ -175,11 +177,13 @@ def retrain_and_promote(home: Path, person: Any) -> None:
         person.shoot("10-objection")
         person.click_on("Promote against")
     person.wait(lambda: champion(home) != first, "the challenger was not promoted")
+    person.wait(lambda: is_shown_as_champion(person, champion(home)), "the tab does not say so")
     person.shoot("11-promoted")
     person.wait(lambda: person.find("Button", "Roll back") is not None, "no way back")
     person.write("reason, stored", "it was a test")
     person.click_on("Roll back")
     person.wait(lambda: champion(home) == first, "the first champion did not return")
+    person.wait(lambda: is_shown_as_champion(person, first), "the tab does not say so")
     person.shoot("12-rolled-back")
 
 
@@ -226,6 +230,10 @@ def flagged_rows(person: Any) -> list[dict[str, Any]]:
 def shows(person: Any, words: str) -> bool:
     widgets = person.state().get("widgets", [])
     return any(words in str(one.get("text", "")) for one in widgets)
+
+
+def is_shown_as_champion(person: Any, model_id: int) -> bool:
+    return person.find("ComboBox", f"m{model_id} champion") is not None
 
 
 def own_labels(home: Path, seen: bool | None = None) -> int:

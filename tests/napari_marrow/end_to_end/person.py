@@ -208,7 +208,15 @@ class Person:
         _do("xdotool", "type", "--delay", "20", text)
 
     def shoot(self, name: str) -> Path:
-        """Save the whole screen; the path of the PNG."""
+        """Save the whole screen; the path of the PNG.
+
+        A moment later, when the spy has looked twice: what was told is on the screen by then.
+        """
+        for _look in range(2):
+            before = self._state.stat().st_mtime_ns
+            until = time.monotonic() + ASKED_AFTER_S
+            while self._state.stat().st_mtime_ns == before and time.monotonic() < until:
+                time.sleep(LOOK_S)
         path = self._shots / f"{name}.png"
         ImageGrab.grab(xdisplay=os.environ["DISPLAY"]).save(path)
         return path
