@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, null, or
 from marrow.catalogue.result_columns import applies, call_column, differs, p_column
 from marrow.catalogue.result_filter import ResultFilter, Sort
 from marrow.catalogue.schema import job_smear, label, prediction, smear
-from marrow.catalogue.smear_filter import TRIGRAM, holds, may_hold
+from marrow.catalogue.text_search import TRIGRAM, holds, may_hold
 from marrow.schemes import Scheme
 
 MORE_THAN_HALF = 0.501

@@ -8,25 +8,18 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    column,
     exists,
     func,
     or_,
     select,
-    table,
     true,
-    union_all,
 )
 
 from marrow.catalogue.schema import CALLS, label, model, prediction, smear, smear_flag
 from marrow.catalogue.sight import Sight, is_read_by, scheme_of
+from marrow.catalogue.text_search import holds, may_hold
 from marrow.records import Record
 from marrow.schemes import Scheme
-
-TRIGRAM = 3
-_MOST_TRIGRAMS = 40
-"""Of a longer text, its beginning chooses; `holds` reads the rest."""
-_smear_text = table("smear_text", column("rowid"), column("smear_text"))
 
 
 class SmearFilter(Record):
@@ -146,39 +139,3 @@ def _called_otherwise(scheme: Scheme, sight: Sight | None) -> ColumnElement[bool
         differs,
         *is_seen,
     )
-
-
-def holds(who: Any, asked: str) -> ColumnElement[bool]:
-    """Whether the path, the patient or the name (S000148) of `who`, a smear, holds this text."""
-    terms = [
-        who.c.path.icontains(asked, autoescape=True),
-        who.c.patient.icontains(asked, autoescape=True),
-    ]
-    number = smear_number(asked)
-    if number is not None:
-        terms.append(who.c.id == number)
-    return or_(*terms)
-
-
-def may_hold(connection: Connection, smear_id: Any, asked: str) -> ColumnElement[bool]:
-    """True of every smear that holds this text, and of few others; quick, where `holds` reads
-    each path. Always true of a short text, and on PostgreSQL, which reads a million in 0.5 s.
-    """
-    if connection.dialect.name != "sqlite" or len(asked) < TRIGRAM:
-        return true()
-    starts = range(min(len(asked) - TRIGRAM + 1, _MOST_TRIGRAMS))
-    trigrams = {asked[start : start + TRIGRAM].replace('"', '""') for start in starts}
-    wanted = " AND ".join(f'"{one}"' for one in sorted(trigrams))
-    found: Any = select(_smear_text.c.rowid).where(_smear_text.c.smear_text.op("MATCH")(wanted))
-    number = smear_number(asked)
-    if number is not None:
-        found = union_all(found, select(smear.c.id).where(smear.c.id == number))
-    is_found: ColumnElement[bool] = smear_id.in_(found)
-    return is_found
-
-
-def smear_number(asked: str) -> int | None:
-    """148 of `S000148` or `148`, None of what is no smear's name."""
-    digits = asked.upper().removeprefix("S").lstrip("0")
-    is_number = digits.isascii() and digits.isdigit()  # "²" is a digit too
-    return int(digits) if is_number and len(digits) < 10 else None

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from marrow.agreement import agreements
 from marrow.catalogue import labels, predictions, smears
 from marrow.catalogue.sight import Sight, count_hidden, set_blind_readers
-from marrow.catalogue.smear_filter import smear_number
+from marrow.catalogue.text_search import smear_number
 from marrow.cli import AsJson, session_of, show
 from marrow.commands.reading_words import agreement_text, history_text, readers_text
 from marrow.errors import NotFound

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from marrow.catalogue.smear_filter import smear_number
+from marrow.catalogue.text_search import smear_number
 from marrow.cli import AsJson, session_of, show
 from marrow.errors import NotFound
 from marrow.regions_file import export_regions, import_regions
