@@ -26,6 +26,7 @@ from napari_marrow._qt.cases.section import Section
 from napari_marrow._qt.cases.status_bar import StatusBar
 from napari_marrow._qt.evidence_bar import EvidenceBar
 from napari_marrow._qt.notices import tell
+from napari_marrow._qt.single_click import SingleClickButton
 from napari_marrow.lines.cases import CaseChoice, CaseLine
 from napari_marrow.lines.column import Column
 from napari_marrow.reader import SUFFIXES
@@ -65,7 +66,7 @@ class CasesPage(QWidget):
         self.progress = QProgressBar()
         self.progress.setFormat("adding %v of %m")
         self.progress.hide()
-        self.label_mode = QPushButton("Label mode")
+        self.label_mode = SingleClickButton("Label mode")
         self.label_mode.setCheckable(True)
         self.label_mode.setToolTip(
             "Label by keys: 1 to 9 the classes, 0 unsure, each stores and goes on; ← → U next "

@@ -92,9 +92,12 @@ def label_with_each_layer_kind(home: Path, person: Any) -> None:
     person.bring("napari")
     person.fill_screen("napari")
     person.wait(lambda: shows(person, "24/48"), "the dock does not say 24/48")
-    person.click_on("Label mode")
+    person.again_until(
+        lambda: person.click_on("Label mode"),
+        lambda: "LABEL MODE" in overlay(person),
+        "no label mode",
+    )
     person.key("u")
-    person.wait(lambda: "LABEL MODE" in overlay(person), "no label mode")
     kinds = ["Smear", "Regions", new_layer(person, "Points"), new_layer(person, "Labels")]
     given = 0
     for number, kind in enumerate(kinds):
