@@ -37,7 +37,10 @@ def migrate(database: Database) -> None:
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-        _refuse_newer(revision(connection))
+        found = revision(connection)
+        _refuse_newer(found)
+        if found == HEAD:
+            return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -74,9 +74,14 @@ class Room:
         """Smears of all rows, each page of them looked at."""
         total = self.model.rowCount()
         for first in range(0, total, PAGE):
-            self.controller.look(first, min(total, first + PAGE) - 1)
-            self.wait(lambda f=first: not self.controller.pages.missing(f, f + PAGE - 1))
+            rows = first, min(total, first + PAGE) - 1
+            self.wait(lambda rows=rows: self._is_read(*rows))
         return [line.smear_id for line in self.model.lines()]
+
+    def _is_read(self, first: int, last: int) -> bool:
+        # As the table on the screen looks again when all was read anew, at the end of a job.
+        self.controller.look(first, last)
+        return not self.controller.pages.missing(first, last)
 
     def close(self) -> None:
         self._viewer.close()
