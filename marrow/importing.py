@@ -105,7 +105,7 @@ def import_smears(
                     problems.append(found)
                 if on_progress is not None:
                     on_progress(start + number + 1, len(assets))
-            counts = _register(study, probed, ids, reader or study.settings.reader, is_blind)
+            counts = _register(study, probed, ids, _name(study, reader), is_blind)
             for one, smear_id in zip(probed, ids[len(ids) - len(probed) :], strict=True):
                 copies += [(path, smear_id) for path in one.asset.copies]
                 name = one.asset.path.name
@@ -205,6 +205,11 @@ def _register(
     return added, len(probed) - added, given
 
 
+def _name(study: Study, reader: str | None) -> str:
+    """Under which name labels are stored; without one, that of the settings."""
+    return (reader or "").strip() or study.settings.reader
+
+
 def _seen(
     connection: Connection, study: Study, ids: Sequence[int], reader: str, is_blind: bool
 ) -> frozenset[int]:
@@ -231,7 +236,7 @@ def label_known_smears(
     """
     table = read_labels(study, labels_csv)
     places = {study.place_of(path): (path, row) for path, row in table.items()}
-    name = (reader or "").strip() or study.settings.reader
+    name = _name(study, reader)
     with study.database.write() as connection:
         at = study.database.now(connection)
         known = smears.ids_at(connection, list(places))

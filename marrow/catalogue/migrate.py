@@ -33,7 +33,6 @@ def migrate(database: Database) -> None:
     NoStudy
         If a newer napari-marrow has been here.
     """
-    config = script_config()
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
@@ -41,6 +40,7 @@ def migrate(database: Database) -> None:
         _refuse_newer(found)
         if found == HEAD:
             return
+        config = script_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -49,11 +49,13 @@ class RowChoice:
                 self.take(current)
             return
         key = self.line.key
+        if current is not None and here is not None and here.key == key:
+            self._row, self.line = current, here  # mostly it stands where it stood
+            return
         found = next(((row, line) for row, line in self._pages.known() if line.key == key), None)
         if found is not None:
             self._row, self.line = found
-            if current != self._row:
-                self._view.select(self._row)
+            self._view.select(self._row)
         elif here is not None:
             self._view.select(None)
 

@@ -106,7 +106,7 @@ class WorklistController:
         line, desk = self._results.choice.line, self._session.desk
         if line is None or desk is None or line.key == self._storing:
             return
-        calls = asked_calls(desk.scheme, line)
+        calls = asked_calls(desk.scheme, line.calls)
         if not calls:
             self._view.tell(f"{line.cells[0]} has no answer to accept.", is_warning=True)
             return

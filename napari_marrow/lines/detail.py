@@ -54,9 +54,9 @@ class ResultDetail:
     """Whether a flag stands that the person may see."""
 
 
-def asked_calls(scheme: Scheme, line: ResultLine) -> dict[str, str]:
-    """The called class of each head that a reader is asked."""
-    return {head.name: line.calls[head.name] for head in scheme.asked if head.name in line.calls}
+def asked_calls(scheme: Scheme, calls: Mapping[str, str]) -> dict[str, str]:
+    """Of the calls of all heads, those of the heads that a reader is asked."""
+    return {head.name: calls[head.name] for head in scheme.asked if head.name in calls}
 
 
 def coming_detail(scheme: Scheme, line: ResultLine) -> ResultDetail:
@@ -71,7 +71,7 @@ def coming_detail(scheme: Scheme, line: ResultLine) -> ResultDetail:
         flags=(),
         labels=tuple(f"{head}: {answer}" for head, answer in line.label.items()),
         made=f"Failed: {line.error}" if line.error else "reading ...",
-        calls=asked_calls(scheme, line),
+        calls=asked_calls(scheme, line.calls),
     )
 
 
@@ -98,7 +98,6 @@ def result_detail(
     calibration = None if model is None else calibration_of(model.card)
     answers = () if prediction is None else prediction.answer.heads
     calls = {} if prediction is None else prediction.answer.calls
-    asked = {head.name for head in scheme.asked}
     whose = " · ".join(filter(None, (smear.patient or "no patient", smear.site)))
     return ResultDetail(
         smear_id=smear.id,
@@ -109,7 +108,7 @@ def result_detail(
         flags=() if prediction is None else tuple(map(flag_words, prediction.answer.flags)),
         labels=tuple(_label_words(one) for one in given if one.superseded_at is None),
         made=_made(prediction, model, error),
-        calls={name: call for name, call in calls.items() if name in asked},
+        calls=asked_calls(scheme, calls),
         is_flagged=is_flagged,
     )
 
