@@ -49,8 +49,10 @@ def make_app(broker_url: str) -> Celery:
     """The Celery application of clients, scheduler and workers alike.
 
     JSON only; no result backend, since results are rows; acknowledged late, one message at a
-    time. Sources of the values: each is the answer to a loss or a stall that was reproduced
-    with Celery 5.7 on Valkey 9 (kombu#305, celery#5935, celery#5874).
+    time; sent once, since the scheduler sends again, and kombu's own second try over a connection
+    that was lost ends in an AttributeError. Sources of the values: each is the answer to a loss
+    or a stall that was reproduced with Celery 5.7 on Valkey 9 (kombu#305, celery#5935,
+    celery#5874).
     """
     app = Celery("marrow", broker=broker_url, set_as_current=False)
     app.conf.update(
@@ -60,6 +62,7 @@ def make_app(broker_url: str) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        task_publish_retry=False,
         task_queues=[Queue(name, routing_key=name) for name in QUEUES],
         task_default_queue=QUEUES[0],
         worker_prefetch_multiplier=1,

@@ -92,12 +92,14 @@ def run(study: Study, wake: Callable[[], object], stop: threading.Event) -> None
 def _look_after(
     study: Study, wake: Callable[[], object], stop: threading.Event, is_alone: Callable[[], bool]
 ) -> None:
-    """Look every second until `stop`, or until another scheduler may have taken over."""
+    """Look every second until `stop`, until another scheduler may have taken over, or until
+    the waking has ended by an error that nobody foresaw: then both begin anew.
+    """
     watch, is_over = OutageWatch(), threading.Event()
     waking = threading.Thread(target=_every_second, args=(wake, is_over), name="wake", daemon=True)
     waking.start()
     try:
-        while not stop.is_set() and is_alone():
+        while not stop.is_set() and is_alone() and waking.is_alive():
             with _saying_what_fails():
                 tick(study, watch.may_recover())
                 _forget_workers(study)

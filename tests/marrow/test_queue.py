@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from sqlalchemy import insert, update
 
+from marrow import queue
 from marrow.catalogue import jobs
 from marrow.catalogue.schema import piece
 from marrow.catalogue.schema import worker as worker_table
@@ -166,6 +168,31 @@ def test_without_a_broker_the_work_just_waits(sent: Sent, tmp_path: Path) -> Non
     assert wake(sent.study, nobody) == 0
     nobody.close()
     assert sent.wake() == 1
+
+
+def test_a_broker_that_dies_and_comes_back_while_a_hint_is_sent_costs_that_hint_at_most(
+    sent: Sent, tmp_path: Path, clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent.submit(sent.ids[:1])
+    broker = Broker(tmp_path)
+    app = make_app(broker.start())
+    choose = queue._take_hints
+
+    def and_die(*arguments: Any) -> list[queue.Hint]:
+        broker.kill()
+        return choose(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "_take_hints", and_die)
+        # A broker that is away at the first retry and there at the second one breaks kombu 5.7.
+        patch.setattr("kombu.utils.functional.sleep", lambda _seconds: broker.start())
+        assert wake(sent.study, app) == 0
+    with redis.Redis.from_url(broker.start()) as server:
+        clock.forward(LOST_S + 0.1)  # type: ignore[attr-defined]
+        assert wake(sent.study, app) == 1
+        assert len(messages(server, "interactive")) == 1
+    app.close()
+    broker.stop()
 
 
 def test_only_json_is_accepted() -> None:

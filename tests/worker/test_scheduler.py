@@ -298,6 +298,27 @@ def test_a_database_that_does_not_answer_and_a_broker_that_hangs_hold_up_nothing
     assert ward.take() is not None  # the lost lease was taken back all the same
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_hints_go_on_after_an_error_that_nobody_foresaw(
+    any_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "EVERY_S", 0.01)
+    stop = threading.Event()
+    wakes: list[int] = []
+
+    def stumbling() -> None:
+        wakes.append(len(wakes))
+        if len(wakes) == 1:
+            raise AttributeError("'NoneType' object has no attribute 'client'")
+        stop.set()
+
+    given_up = threading.Timer(WAIT_S, stop.set)
+    given_up.start()
+    scheduler.run(any_study, stumbling, stop)
+    given_up.cancel()
+    assert wakes == [0, 1]
+
+
 def test_after_an_outage_old_leases_are_left_to_their_heartbeats(clock: Any) -> None:
     watch = scheduler.OutageWatch(clock)
     clock.forward(1)
