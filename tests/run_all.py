@@ -3,7 +3,7 @@
 A crash of the graphics driver ends the process that has it, so every file of viewer tests gets
 a process of its own, under a virtual display where there is no real one. Without any display
 they are left out with a line that says so, or fail where MARROW_TEST_VIEWER=required. Those that
-start no real worker run with both Qt bindings; the slow ones follow by themselves, with PyQt6.
+start no real worker run with both Qt bindings; the slow ones follow, two at a time, with PyQt6.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 TESTS = Path(__file__).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 SCREEN = "-screen 0 1600x1000x24"
+FIRST_SCREEN = 99
 NO_TESTS = 5
 """pytest's exit code when nothing was collected."""
 
@@ -29,9 +31,16 @@ def main() -> int:
     display = _display()
     with ThreadPoolExecutor(1) as beside:
         # Tests without a display mostly wait: a window beside them keeps two cores busy.
-        windows = beside.submit(_viewer_parts, display, "not slow", ("pyqt6", "pyside6"))
+        fast = product(_viewer_files("not slow"), ("pyqt6", "pyside6"))
+        windows = beside.submit(_viewer_parts, display, "not slow", fast)
         failed = _headless_part() + windows.result()
-    failed += _viewer_parts(display, "slow", ("pyqt6",))
+    slow = list(product(_viewer_files("slow"), ("pyqt6",)))
+    with ThreadPoolExecutor(2) as lanes:
+        begun = [
+            lanes.submit(_viewer_parts, display, "slow", slow[lane::2], FIRST_SCREEN + 100 * lane)
+            for lane in range(2)
+        ]
+        failed += [name for lane in begun for name in lane.result()]
     if display is None:
         print("viewer tests left out: there is no display and no xvfb-run (apt install xvfb)")
     is_short = display is None and os.environ.get("MARROW_TEST_VIEWER") == "required"
@@ -47,12 +56,21 @@ def _headless_part() -> list[str]:
     return [] if done.returncode == 0 else ["tests without a display"]
 
 
-def _viewer_parts(display: list[str] | None, speed: str, bindings: tuple[str, ...]) -> list[str]:
-    """Run each file of viewer tests with each binding; what each says is told when it has ended."""
+def _viewer_parts(
+    display: str | None,
+    speed: str,
+    parts: Iterable[tuple[Path, str]],
+    first_screen: int = FIRST_SCREEN,
+) -> list[str]:
+    """Run files of viewer tests, each with a binding; what one says is told when it has ended.
+
+    Two that look for a free screen at the same moment must begin at different numbers.
+    """
     failed = []
-    for path, binding in product([] if display is None else _viewer_files(speed), bindings):
+    for path, binding in [] if display is None else parts:
         name = f"{path.name}, {speed}, with {binding}"
-        command = [*(display or []), *PYTEST, "-m", f"viewer and {speed}", str(path)]
+        screen = [display, "-n", str(first_screen), "-a", "-s", SCREEN] if display else []
+        command = [*screen, *PYTEST, "-m", f"viewer and {speed}", str(path)]
         done = _run(command, binding, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(f"\n{name}, in a process of its own\n{done.stdout}", flush=True)
         if done.returncode not in {0, NO_TESTS}:
@@ -60,12 +78,11 @@ def _viewer_parts(display: list[str] | None, speed: str, bindings: tuple[str, ..
     return failed
 
 
-def _display() -> list[str] | None:
-    """What to put before a command so that it has a display; None if there is no way."""
+def _display() -> str | None:
+    """The program that gives a command a display; empty: there is one; None: there is no way."""
     if sys.platform in {"win32", "darwin"} or os.environ.get("DISPLAY"):
-        return []
-    xvfb = shutil.which("xvfb-run")
-    return None if xvfb is None else [xvfb, "-a", "-s", SCREEN]
+        return ""
+    return shutil.which("xvfb-run")
 
 
 def _viewer_files(speed: str) -> list[Path]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +35,12 @@ HEADERS = {"task": TASK, "id": "4711", "lang": "py"}
 HINT = [[1, 1], {}, NOTHING_MORE]
 BOMB_BYTES = 400_000_000
 """What a small compressed body would become."""
+
+
+@cache
+def bomb() -> bytes:
+    """Nothing but zeros, compressed."""
+    return zlib.compress(bytes(BOMB_BYTES), 9)
 
 
 class Touch:
@@ -98,7 +105,7 @@ def hostile(trap: Path) -> dict[str, dict[str, object]]:
         "another encoding": as_json(HINT) | {"content_encoding": "no-such"},
         "damaged compression": as_json(HINT, compression="application/x-gzip"),
         "a bomb": as_other(
-            zlib.compress(bytes(BOMB_BYTES), 9),
+            bomb(),
             "application/json",
             "utf-8",
             compression="application/x-gzip",
@@ -137,12 +144,13 @@ def as_message(message: dict[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(delivery_info={"routing_key": QUEUES[0]}, **message)
 
 
-@pytest.mark.parametrize("name", [name for name in hostile(Path()) if "comp" not in name])
+NEVER_MESSAGES = {"damaged compression", "a bomb"}
+"""Refused before they are unpacked."""
+
+
+@pytest.mark.parametrize("name", sorted(set(hostile(Path())) - NEVER_MESSAGES))
 def test_only_two_numbers_are_a_hint(name: str) -> None:
-    message = hostile(Path("/nowhere"))[name]
-    if name == "a bomb":
-        pytest.skip("refused before it is a message")
-    reason = hint_in(as_message(message))
+    reason = hint_in(as_message(hostile(Path("/nowhere"))[name]))
     assert isinstance(reason, str)
     assert SECRET not in reason
 

@@ -16,7 +16,9 @@ from marrow.catalogue import jobs, labels, models
 from marrow.cli import build
 from marrow.errors import BadModel, BadSettings, NotFound
 from marrow.evaluate import evaluate_blind
-from marrow.schemes import Head, Scheme
+from marrow.schemes import AA_MDS_AML, Head, Scheme
+from marrow.settings import Settings
+from marrow.study import Study
 from tests.training.reported_study import (
     BASE,
     add_model,
@@ -66,17 +68,20 @@ def table_of(folder: Path, key: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-@pytest.fixture
-def made(make_study, clock, tmp_path):
-    study = make_study(clock=clock)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A report that the tests only read, its study and its model."""
+    folder = tmp_path_factory.mktemp("made")
+    study = Study.create(Settings(home=folder / "home"), AA_MDS_AML, clock=lambda: 1_800_000_000.0)
     record = reported_study(study)
-    return make_report(study, record.id, tmp_path / "out"), study, record
+    yield make_report(study, record.id, folder / "out"), study, record
+    study.close()
 
 
 @pytest.mark.slow
-def test_a_report_is_one_page_with_every_table_and_figure_beside_it(made, tmp_path):
+def test_a_report_is_one_page_with_every_table_and_figure_beside_it(made):
     report, _, _ = made
-    folder = tmp_path / "out"
+    folder = report.page.parent
     outline = outline_of(report.page)
     assert all(link.startswith(("#", "data:")) for link in outline.links)
     text = report.page.read_text(encoding="utf-8")
@@ -102,9 +107,10 @@ def test_a_report_is_one_page_with_every_table_and_figure_beside_it(made, tmp_pa
 
 
 @pytest.mark.slow
-def test_tables_hold_the_figures_of_every_side_with_n_and_interval(made, tmp_path):
-    _, study, record = made
-    rows = table_of(tmp_path / "out", "mds-by-epochs")
+def test_tables_hold_the_figures_of_every_side_with_n_and_interval(made):
+    report, study, record = made
+    folder = report.page.parent
+    rows = table_of(folder, "mds-by-epochs")
     assert [(row["Model"], row["Data set"]) for row in rows] == [
         (f"{epochs} epochs, 5:5 = 1:9", side)
         for epochs in (2, 4)
@@ -120,9 +126,7 @@ def test_tables_hold_the_figures_of_every_side_with_n_and_interval(made, tmp_pat
                 "" if wanted[key][part] is None else str(wanted[key][part])
             )
     assert row["n"] == "15"
-    timings = {
-        row["Step"]: (row["Time"], row["n"]) for row in table_of(tmp_path / "out", "timings")
-    }
+    timings = {row["Step"]: (row["Time"], row["n"]) for row in table_of(folder, "timings")}
     assert timings == {
         "One epoch (median)": ("0.50 s", "12"),
         "One smear, from file to answer (median)": ("20 ms", "7"),
@@ -135,7 +139,7 @@ def test_the_same_records_give_the_same_bytes(made, tmp_path):
     report, study, record = made
     again = make_report(study, record.id, tmp_path / "again")
     for one in report.files:
-        twin = tmp_path / "again" / one.relative_to(tmp_path / "out")
+        twin = tmp_path / "again" / one.relative_to(report.page.parent)
         assert one.read_bytes() == twin.read_bytes(), one.name
     assert [one.name for one in again.files] == [one.name for one in report.files]
 
