@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from marrow.backbones import fault_of_backbone
+
 
 class Record(BaseModel):
     """Base of all records: frozen, and a misspelt key is an error."""
@@ -153,9 +155,10 @@ class TrainingSpec(Record):
 
     @field_validator("backbone")
     @classmethod
-    def _is_named(cls, backbone: str) -> str:
-        if not backbone.strip():
-            raise ValueError("name a torchvision network, such as resnet50")
+    def _is_a_trunk(cls, backbone: str) -> str:
+        fault = fault_of_backbone(backbone)
+        if fault is not None:
+            raise ValueError(fault)
         return backbone
 
     @property

@@ -13,16 +13,6 @@ from marrow.records import Augment, Protocol, SweepSpec, TrainingSpec, Tune
 from marrow.schemes import Scheme, first_fault
 from marrow.sweeps import Grid, plan
 
-BACKBONES = (
-    "resnet50",
-    "resnet18",
-    "mobilenet_v2",
-    "efficientnet_b0",
-    "convnext_tiny",
-    "shufflenet_v2_x0_5",
-)
-"""Offered in the form, the paper's first; any other of torchvision's can be typed."""
-
 
 @dataclass(frozen=True)
 class SweepWish:
@@ -76,7 +66,7 @@ def plan_of(wish: SweepWish, scheme: Scheme, source: tuple[str, str | None]) -> 
 def _grid_of(wish: SweepWish, scheme: Scheme, source: tuple[str, str | None]) -> Grid:
     return Grid(
         base=TrainingSpec(
-            backbone=wish.backbone.strip(),
+            backbone=wish.backbone,
             weights=source[0],
             weights_sha256=source[1],
             tune=wish.tune,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -10,14 +9,8 @@ import torch
 import torchvision
 from torch import nn
 
+from marrow.backbones import fault_of_backbone
 from marrow.errors import BadModel
-
-_FAMILIES = re.compile(
-    r"convnext|densenet|efficientnet|mnasnet|mobilenet|regnet|res(net|next)|shufflenet|wide_resnet"
-)
-"""Families whose last layer before pooling is a B x C x h x w map. googlenet and inception
-have side outputs; vgg and alexnet need their hidden layers after pooling; transformers have
-no map in this sense."""
 
 _AFTER_THE_MAP = frozenset({"avgpool", "fc", "classifier"})
 _STAGES = frozenset({"features", "layers", "trunk_output", "classifier"})
@@ -34,20 +27,11 @@ class Trunk:
     """Channels of the last feature map."""
 
 
-def backbone_names() -> tuple[str, ...]:
-    """Names of the backbones that can be built."""
-    names = torchvision.models.list_models(module=torchvision.models)
-    return tuple(name for name in names if _FAMILIES.match(name))
-
-
 def check_backbone(backbone: str) -> None:
-    """Raise BadModel, with the names that are possible, unless it can be built."""
-    possible = backbone_names()
-    if backbone not in possible:
-        raise BadModel(
-            f"{backbone!r} is no backbone that ends in a feature map; "
-            f"possible are {', '.join(possible)}"
-        )
+    """Raise BadModel unless it can be built."""
+    fault = fault_of_backbone(backbone)
+    if fault is not None:
+        raise BadModel(fault)
 
 
 def build_trunk(backbone: str, seed: int) -> Trunk:

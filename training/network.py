@@ -10,13 +10,12 @@ from torch import nn
 
 from marrow.records import Tune
 from marrow.schemes import Scheme
-from training.backbones import backbone_names, before_last_stage, blocks_of, build_trunk
+from training.backbones import before_last_stage, blocks_of, build_trunk
 from training.weights import fetch_imagenet, load_trunk
 
 __all__ = [
     "MultiHeadNetwork",
     "adapt_batch_norm",
-    "backbone_names",
     "build_network",
     "fetch_imagenet",
     "load_trunk",

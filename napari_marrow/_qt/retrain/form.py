@@ -17,11 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from marrow.backbones import BACKBONES
 from napari_marrow._qt.cases.case_list import TYPING_PAUSE_MS
 from napari_marrow._qt.retrain.weights_edit import WeightsEdit
 from napari_marrow._qt.retrain.when_edit import WhenEdit
 from napari_marrow.lines.retrain import Choices
-from napari_marrow.sweep_wish import BACKBONES, SweepWish
+from napari_marrow.sweep_wish import SweepWish
 
 _PROTOCOLS = {
     "honest": "honest: patients are split, then the training side is augmented. Cells are chosen "
@@ -66,9 +67,8 @@ class SweepForm(QWidget):
         self.augment.setToolTip("Copies for training\n" + _hints(_AUGMENTS))
         self.tune = _combo(list(_TUNES.items()))
         self.backbone = QComboBox()
-        self.backbone.setEditable(True)
         self.backbone.addItems(BACKBONES)
-        self.backbone.setToolTip("A torchvision network; any that ends in a feature map")
+        self.backbone.setToolTip("The networks of torchvision that end in a feature map")
         self.weights = WeightsEdit()
         self.loss_weights = QLineEdit()
         self.epochs = QLineEdit()
@@ -229,9 +229,10 @@ class SweepForm(QWidget):
             edit.textChanged.connect(self._on_changed)
         for box in (self.folds, self.copies, self.batch_size, self.input_px):
             box.valueChanged.connect(self._on_changed)
-        for combo in (self.protocol, self.augment, self.tune, self.precision, self.site):
+        for combo in (
+            self.protocol, self.augment, self.tune, self.backbone, self.precision, self.site,
+        ):  # fmt: skip
             combo.currentIndexChanged.connect(self._on_changed)
-        self.backbone.editTextChanged.connect(self._on_changed)
         self.smear_is_patient.toggled.connect(self._on_changed)
         for editor in (self.weights, self.when):
             editor.changed.connect(self._on_changed)

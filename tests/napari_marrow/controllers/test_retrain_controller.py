@@ -111,7 +111,7 @@ def test_a_plan_says_who_trains_and_how_much_work_sharing_saves(
         ({"weights": "/nowhere/trunk.pth"}, "/nowhere/trunk.pth"),
         ({"epochs": "30, 100000"}, "10000"),
         ({"seeds": str(2**63)}, "seed: Input should be less than 9223372036854775808"),
-        ({"backbone": "  "}, "backbone: name a torchvision network"),
+        ({"backbone": "resnet5"}, "'resnet5' is no network of torchvision that ends in a feature"),
         ({"loss_weights": "1e308:1.5e308"}, "one number per head"),
         ({"seeds": ",".join(map(str, range(200)))}, "800 cells, and a sweep 500 at most"),
     ],
