@@ -2,6 +2,8 @@
 
 A row is an open smear. Two readers are compared over those that both have answered, all together
 over those that all have; a disagreement is two different answers, whoever else has still to read.
+Where no readers are named, an answer of somebody who is none of the blind readers makes a
+disagreement too, for it keeps the smear from training, but counts in no figure.
 Smears of one patient are not independent, so that every interval is over patients. `unsure` is an
 answer of its own here: to leave out what one reader found hard would flatter the agreement.
 Adjudicated answers are shown beside a disagreement and count in no figure: the readers' own
@@ -10,7 +12,7 @@ labels stay as they were given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -59,7 +61,7 @@ class Disagreement(Record):
     smear: str
     patient: str
     answers: dict[str, str]
-    """By reader, of those who have answered."""
+    """By reader, of those who have answered: first the readers of the figures, then others."""
     adjudicated: str | None
     """None: nobody has decided yet."""
 
@@ -98,7 +100,7 @@ class Agreement(Record):
     """Kappa of all readers together, over the smears that all have answered; None where there
     are two."""
     disagreements: tuple[Disagreement, ...]
-    """In the order of the smears."""
+    """In the order of the smears; of everybody, or of the readers that were named."""
 
 
 class _Reading(NamedTuple):
@@ -129,7 +131,7 @@ def agreements(
     if len(named) < _FEWEST:
         who = f"only {named[0]!r}" if named else "nobody"
         raise BadReaders(f"agreement needs two readers, and {who} has labelled; let another label")
-    readings = _readings(connection, scheme)
+    readings = _readings(connection, scheme, set(readers))
     return [_agreement(head, named, readings.get(head.name, [])) for head in scheme.asked]
 
 
@@ -139,8 +141,13 @@ def _everyone(connection: Connection) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _readings(connection: Connection, scheme: Scheme) -> dict[str, list[_Reading]]:
-    """All standing answers to open smears, by head; in the order of the smears."""
+def _readings(
+    connection: Connection, scheme: Scheme, readers: Collection[str]
+) -> dict[str, list[_Reading]]:
+    """All standing answers to open smears, by head; in the order of the smears.
+
+    Answers of these readers alone, or of everybody where there are none.
+    """
     is_open = Sight.of(connection, "").is_open(scheme, label.c.smear_id)
     columns = (label.c.smear_id, label.c.head, label.c.answer, label.c.reader)
     rows = connection.execute(
@@ -156,7 +163,7 @@ def _readings(connection: Connection, scheme: Scheme) -> dict[str, list[_Reading
             found[key] = _Reading(smear_id, patient or own_patient(identity), {}, None)
         if is_adjudicated:
             found[key] = found[key]._replace(adjudicated=answer)
-        else:
+        elif not readers or reader in readers:
             found[key].answers[reader] = answer
     by_head: dict[str, list[_Reading]] = {}
     for (head, _), one in found.items():
@@ -186,9 +193,7 @@ def _agreement(head: Head, readers: tuple[str, ...], readings: Sequence[_Reading
         pairs=pairs,
         fleiss=None if len(pairs) == 1 else _fleiss(said[is_shared], patients[is_shared]),
         disagreements=tuple(
-            _disagreement(one, readers)
-            for one, own in zip(readings, said, strict=True)
-            if len(set(own.tolist()) - {NOT_SAID}) > 1
+            _disagreement(one, readers) for one in readings if len(set(one.answers.values())) > 1
         ),
     )
 
@@ -206,11 +211,12 @@ def _said(
 
 
 def _disagreement(one: _Reading, readers: Sequence[str]) -> Disagreement:
+    others = sorted(set(one.answers) - set(readers))
     return Disagreement(
         smear_id=one.smear_id,
         smear=f"S{one.smear_id:06d}",
         patient=one.patient,
-        answers={name: one.answers[name] for name in readers if name in one.answers},
+        answers={name: one.answers[name] for name in (*readers, *others) if name in one.answers},
         adjudicated=one.adjudicated,
     )
 

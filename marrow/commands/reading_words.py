@@ -38,10 +38,18 @@ def _head_lines(one: Agreement) -> list[str]:
         f"{one.head}: {one.smears} smears of {one.patients} patients have an answer of "
         f"{', '.join(one.readers)}"
     ]
-    if not any(pair.smears for pair in one.pairs):
-        return lines
-    if one.fleiss is not None:
-        lines.append(f"  Fleiss' kappa of all {figure_text(one.fleiss)}")
+    if any(pair.smears for pair in one.pairs):
+        lines += _figure_lines(one)
+    if one.disagreements:
+        lines.append(f"  {len(one.disagreements)} smears are answered differently:")
+    lines += [f"    {_difference_text(it)}" for it in one.disagreements[:_SHOWN]]
+    if len(one.disagreements) > _SHOWN:
+        lines.append(f"    ... and {len(one.disagreements) - _SHOWN} more (--json lists all)")
+    return lines
+
+
+def _figure_lines(one: Agreement) -> list[str]:
+    lines = [] if one.fleiss is None else [f"  Fleiss' kappa of all {figure_text(one.fleiss)}"]
     for pair in one.pairs:
         lines += _pair_lines(one, pair)
     unsure = ", ".join(
@@ -49,11 +57,6 @@ def _head_lines(one: Agreement) -> list[str]:
     )
     if unsure:
         lines.append(f"  unsure, which is an answer of its own here: {unsure}")
-    if one.disagreements:
-        lines.append(f"  {len(one.disagreements)} smears are answered differently:")
-    lines += [f"    {_difference_text(it)}" for it in one.disagreements[:_SHOWN]]
-    if len(one.disagreements) > _SHOWN:
-        lines.append(f"    ... and {len(one.disagreements) - _SHOWN} more (--json lists all)")
     return lines
 
 

@@ -15,6 +15,8 @@ WORKFLOW = (
     "Blind reading is a way of working and no access control: who can read the study's files "
     "can read all that is in them."
 )
+OTHERS = "others"
+"""Column of those who are none of the blind readers."""
 HISTORY_COLUMNS = (
     Column("when"),
     Column("reader"),
@@ -103,13 +105,15 @@ def blind_words(readers: Sequence[ReaderLine], hidden: int) -> str:
 def head_reading(one: Agreement) -> HeadReading:
     """The figures of a head, its tables and its disagreements."""
     readers = one.readers
-    columns = (Column("smear"), Column("patient"), *map(Column, readers), Column("adjudicated"))
+    has_others = any(set(it.answers) - set(readers) for it in one.disagreements)
+    names = (*readers, OTHERS) if has_others else readers
+    columns = (Column("smear"), Column("patient"), *map(Column, names), Column("adjudicated"))
     return HeadReading(
         head=one.head,
         words="\n".join(_figure_lines(one)),
         pairs=tuple(_pair(one, pair) for pair in one.pairs),
         columns=columns,
-        lines=tuple(_disagreement(one.head, readers, it) for it in one.disagreements),
+        lines=tuple(_disagreement(one.head, readers, has_others, it) for it in one.disagreements),
     )
 
 
@@ -172,8 +176,13 @@ def _pair(one: Agreement, pair: PairAgreement) -> PairReading:
     return PairReading(f"{first} and {second}", words if pair.smears else "", columns, lines)
 
 
-def _disagreement(head: str, readers: Sequence[str], it: Disagreement) -> DisagreementLine:
-    answers = (it.answers.get(name, NOTHING) for name in readers)
+def _disagreement(
+    head: str, readers: Sequence[str], has_others: bool, it: Disagreement
+) -> DisagreementLine:
+    answers = [it.answers.get(name, NOTHING) for name in readers]
+    if has_others:
+        others = (f"{name} {said}" for name, said in it.answers.items() if name not in readers)
+        answers.append(", ".join(others) or NOTHING)
     return DisagreementLine(
         it.smear_id, head, (it.smear, it.patient, *answers, it.adjudicated or NOTHING)
     )

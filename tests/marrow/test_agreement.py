@@ -191,10 +191,17 @@ def test_only_open_smears_count_and_rulings_are_shown(
         labels.adjudicate(connection, 2.0, any_study.scheme, ids[1], given, "judge", False)
     found = agreed(any_study)
     assert (found.readers, found.smears, found.patients) == (("A", "B"), 4, 2)
-    assert [(one.smear, one.adjudicated) for one in found.disagreements] == [
-        ("S000002", "MDS"),
-        ("S000004", None),
+    # C is no blind reader: what he says keeps smears from training, and counts in no figure.
+    said = [(one.smear, *one.answers.values(), one.adjudicated) for one in found.disagreements]
+    assert said == [
+        ("S000001", "AA", "AA", "AML", None),
+        ("S000002", "AA", "MDS", "AML", "MDS"),
+        ("S000003", "MDS", "MDS", "AML", None),
+        ("S000004", "MDS", "AA", "AML", None),
     ]
+    of_two = agreed(any_study, "A", "B")
+    assert [one.smear for one in of_two.disagreements] == ["S000002", "S000004"]
+    assert of_two.pairs == found.pairs
     # A and B agree on 2 of 4: AA/AA, AA/MDS, MDS/MDS, MDS/AA; by chance 1/2, so kappa is 0.
     assert found.pairs[0].equal.value == pytest.approx(0.5)
     assert found.pairs[0].kappa.value == pytest.approx(0.0)
@@ -202,7 +209,7 @@ def test_only_open_smears_count_and_rulings_are_shown(
     assert agreed(any_study, "A", "C").smears == 4
     text = agreement_text([found], 2)
     assert "diagnosis: 4 smears of 2 patients have an answer of A, B" in text
-    assert "S000002 of P0: A AA, B MDS; adjudicated: MDS" in text
+    assert "S000002 of P0: A AA, B MDS, C AML; adjudicated: MDS" in text
     assert "2 smears are hidden: blind reading" in text
 
 

@@ -111,6 +111,18 @@ def test_a_label_of_a_third_person_hides_no_disagreement_of_two(
     assert seat.rows[0].cells[-1] == "MDS"
 
 
+def test_somebody_who_contradicts_the_blind_readers_stands_beside_them(
+    sit: Sit, study: Study, add_smears: Any
+) -> None:
+    first, second = add_smears(study, 2)
+    make_blind(study, "A", "B")
+    read(study, "C", {first: "AML"})
+    for reader in ("A", "B"):
+        read(study, reader, {first: "AA", second: "AA"})
+    seat = sit("A")
+    assert [row.cells for row in seat.rows] == [("S000001", "P0", "AA", "AA", "C AML", "–")]
+
+
 def test_a_history_of_a_hidden_smear_holds_ones_own_labels_alone(
     sit: Sit, study: Study, add_smears: Any
 ) -> None:
