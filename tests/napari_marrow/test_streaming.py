@@ -156,8 +156,8 @@ def test_no_slot_holds_the_gui_up_while_results_stream_in(
     print(f"{len(batches)} batches, {len(paints)} paintings, longest slots {longest} ms")
     record_property("longest slot", longest[-1])
     assert sum(batches) == RESULTS  # it streamed, in batches
-    assert 3 <= len(batches) <= RESULTS / 20
-    assert len(beats.spent_ms) > 100
+    assert 2 <= len(batches) <= RESULTS / 20
+    assert len(beats.spent_ms) > 5 * len(batches)  # the window lived between them
     # Two slots may fall between two beats, and the first painting in a window lays its words out:
     # the third longest is what a slot costs.
     assert longest[0] <= LONGEST_MS
