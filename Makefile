@@ -12,12 +12,14 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python tests/run_all.py
 
-# The fast part, for while you work.
+# The fast part, for while you work: unit tests on SQLite, about two minutes on two cores.
+UNITS := tests/marrow tests/napari_marrow tests/training tests/worker $(wildcard tests/test_*.py)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not viewer and not slow" tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not viewer and not slow" \
+	  -k "not postgresql" $(UNITS)
 
 # Ratios of two things measured in the same run; on an idle machine about ten minutes.
 bench: $(READY)

@@ -13,7 +13,10 @@ from marrow.errors import NotASmear, UnreadableSmear
 from marrow.images import find_assets, open_smear
 
 REAL = os.environ.get("MARROW_TEST_DATA")
-pytestmark = pytest.mark.skipif(not REAL, reason="MARROW_TEST_DATA is not set")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not REAL, reason="MARROW_TEST_DATA is not set"),
+]
 SLIDES = Path(REAL or ".") / "slides"
 
 # Runs in a process of its own: prints one line per file, then its peak memory.

@@ -28,6 +28,7 @@ from training.splits import Sides
 from training.steps import batch_order, seeded, train_step
 from training.tally import Tally
 
+pytestmark = pytest.mark.slow
 SPEC = TrainingSpec(
     backbone="shufflenet_v2_x0_5", epochs=30, input_px=32, augment="seed8", copies=1, seed=1
 )
@@ -125,7 +126,6 @@ def many(make_smears):
     return [type(s)(s.smear, s.path, own) for s, own in zip(smears, answers, strict=True)]
 
 
-@pytest.mark.slow
 def test_only_the_seeds_protocol_leaks(many, tmp_path):
     honest = audit_protocol(SPEC, AA_MDS_AML, Sides(many[:18], many[18:], []), tmp_path, 20)
     assert honest.is_sound
@@ -219,7 +219,6 @@ def test_too_few_permutations_are_wrong_usage(monkeypatch, capsys, tmp_path):
     assert "permutations" in printed.err
 
 
-@pytest.mark.slow
 def test_one_command_shows_the_leak_on_synthetic_smears(monkeypatch, capsys, tmp_path):
     """The leakage table at a twelfth of its size; `marrow audit --synthetic` has it whole."""
     monkeypatch.setattr("training.audit_command._SYNTHETIC", {"AA": 5, "MDS": 5, "AML": 5})

@@ -18,7 +18,7 @@ from training.dataset import data_hash
 from training.fit import EpochFigures, run_segment
 from training.splits import Sides
 
-pytestmark = pytest.mark.usefixtures("small_and_single_threaded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_and_single_threaded")]
 
 
 def assert_same_model(one: Ended, other: Ended) -> None:
@@ -34,7 +34,6 @@ def without_times(card: ModelCard) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tune", ["heads", "full"])
 def test_resumed_at_any_batch_equals_undisturbed_bit_for_bit(make_bench, tune):
     spec = SPEC.model_copy(update={"tune": tune})
@@ -52,7 +51,6 @@ def test_resumed_at_any_batch_equals_undisturbed_bit_for_bit(make_bench, tune):
         assert bench.told == whole.told
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tune", ["heads", "full"])
 def test_killed_at_any_batch_and_repeated_equals_undisturbed(make_bench, tune):
     # The first segment yields early; every attempt at the second one dies one batch later.

@@ -21,6 +21,7 @@ from training.network import (
     set_trainable,
 )
 
+pytestmark = pytest.mark.slow
 HEADS = ("mds", "diagnosis")
 
 

@@ -24,7 +24,7 @@ from training.splits import Sides
 from training.stages import TrainingRun
 from training.turn import Turn
 
-pytestmark = pytest.mark.usefixtures("small_and_single_threaded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_and_single_threaded")]
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from worker.gpus import cards_in_listing, workers_devices
 from worker.restarts import IdleWatch, Restarts
 from worker.supervisor import Agent, children_in, state_file
 
+pytestmark = pytest.mark.slow
 WAIT_S = 30.0
 ROOT = Path(supervisor_module.__file__).parents[1]
 WORKER = Role("worker-0", ("worker",), holds_leases=True)

@@ -17,6 +17,7 @@ from training.network import MultiHeadNetwork, adapt_batch_norm, build_network
 from training.preprocess import Preprocessing, fit_image, normalise, to_batch
 from worker.classify import Classifier, Request
 
+pytestmark = pytest.mark.slow
 SIDE = 64
 
 

@@ -19,6 +19,8 @@ from worker.equipment import equip
 from worker.owner import Owner
 from worker.work import Bench
 
+pytestmark = pytest.mark.slow
+
 MakeStudy = Callable[..., Study]
 TinyModel = Callable[[Study], ModelRecord]
 SmallSmears = Callable[[Study, Path, int], list[int]]
