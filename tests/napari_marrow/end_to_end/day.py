@@ -155,7 +155,7 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     person.bring("Marrow workbench")
     person.open_tab("Retrain")
     person.write("Columns of the grid", "5, 10, 20")
-    person.write("A torchvision network", "resnet18")
+    person.choose("The networks of torchvision", "resnet18")
     person.choose("Copies for training", "none")
     person.choose("none: random numbers", "none")
     person.shoot("7-sweep-asked")
