@@ -81,9 +81,11 @@ def test_an_empty_tab_says_what_to_do(tab: CompareTab) -> None:
     tab.set_comparison(None, NO_MODEL)
     assert tab.body.currentWidget() is tab.empty
     assert tab.empty.text() == NO_MODEL
+    assert tab.roc.empty.isHidden()  # what a curve takes is said of two that were compared
     assert not tab.report.isEnabled()
     tab.set_comparison(comparison(), "")
     assert tab.body.currentWidget() is not tab.empty
+    assert not tab.roc.empty.isHidden()
 
 
 def test_the_way_back_stays_where_two_models_cannot_be_compared(

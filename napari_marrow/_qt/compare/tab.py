@@ -98,6 +98,7 @@ class CompareTab(QWidget):
             self.headline.clear()
             for figures in (self.roc, self.confusion, self.tables):
                 figures.setValue(())
+            self.roc.empty.hide()  # it tells of a comparison, and there is none
             return
         self.headline.setText(shown.headline)
         self.verdict.setText(shown.verdict)

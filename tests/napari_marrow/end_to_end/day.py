@@ -168,7 +168,7 @@ def retrain_and_promote(home: Path, person: Any) -> None:
     person.wait(lambda: newest_sweep(home).state == "done", "the sweep did not end")
     person.open_tab("Compare")
     person.wait(lambda: person.find("Button", "Promote m") is not None, "no challenger")
-    person.wait(lambda: shows(person, "that trained neither"), "the two were not compared")
+    person.wait(lambda: shows(person, "that trained neither ("), "the two were not compared")
     person.shoot("9-compared")
     person.write("reason, stored", "better on our smears")
     person.click_on("Promote m")
