@@ -26,7 +26,7 @@ from napari_marrow.desks.results import ResultsDesk
 from napari_marrow.lines.pages import PAGE
 
 pytestmark = pytest.mark.viewer
-RESULTS = 1_000
+RESULTS = 2_000
 LONGEST_MS = 16.0
 """One frame at 60 Hz."""
 WAIT_MS = 60_000
@@ -156,8 +156,8 @@ def test_no_slot_holds_the_gui_up_while_results_stream_in(
     print(f"{len(batches)} batches, {len(paints)} paintings, longest slots {longest} ms")
     record_property("longest slot", longest[-1])
     assert sum(batches) == RESULTS  # it streamed, in batches
-    assert 2 <= len(batches) <= RESULTS / 20
-    assert len(beats.spent_ms) > 5 * len(batches)  # the window lived between them
+    assert 3 <= len(batches) <= RESULTS / 20
+    assert len(beats.spent_ms) > 100
     # Two slots may fall between two beats, and the first painting in a window lays its words out:
     # the third longest is what a slot costs.
     assert longest[0] <= LONGEST_MS
