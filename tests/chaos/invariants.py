@@ -183,7 +183,7 @@ def _wanted(scheme: Scheme, sha256: str) -> tuple[Any, ...]:
 
 
 def _faults_of_events(told: list[Row[Any]], current: Row[Any], wanted: set[int]) -> Iterator[str]:
-    """Numbered without gaps, each piece told once, each smear told once, counts that add up."""
+    """Numbered without gaps, each piece and each smear told once, counts that add up."""
     if [row.seq for row in told] != list(range(1, current.last_seq + 1)):
         yield f"events are not numbered 1 to {current.last_seq}: there are {len(told)}"
     states = [row.payload["state"] for row in told if row.kind == "state"]
@@ -193,6 +193,9 @@ def _faults_of_events(told: list[Row[Any]], current: Row[Any], wanted: set[int])
     twice = [number for number, n in Counter(one["piece"] for one in news).items() if n > 1]
     if twice:
         yield f"{len(twice)} pieces are told twice: {twice[:SHOWN]}"
+    empty = [one["piece"] for one in news if not one["smears"]]
+    if empty:
+        yield f"{len(empty)} pieces are told without a smear: {empty[:SHOWN]}"
     smears = Counter(smear_id for one in news for smear_id in one["smears"])
     again = [smear_id for smear_id, n in smears.items() if n > 1]
     if again:
