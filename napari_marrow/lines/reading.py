@@ -106,8 +106,8 @@ def head_reading(one: Agreement) -> HeadReading:
     """The figures of a head, its tables and its disagreements."""
     readers = one.readers
     has_others = any(set(it.answers) - set(readers) for it in one.disagreements)
-    names = (*readers, OTHERS) if has_others else readers
-    columns = (Column("smear"), Column("patient"), *map(Column, names), Column("adjudicated"))
+    names = (*readers, "adjudicated", *((OTHERS,) if has_others else ()))
+    columns = (Column("smear"), Column("patient"), *map(Column, names))
     return HeadReading(
         head=one.head,
         words="\n".join(_figure_lines(one)),
@@ -180,9 +180,8 @@ def _disagreement(
     head: str, readers: Sequence[str], has_others: bool, it: Disagreement
 ) -> DisagreementLine:
     answers = [it.answers.get(name, NOTHING) for name in readers]
+    answers.append(it.adjudicated or NOTHING)
     if has_others:
         others = (f"{name} {said}" for name, said in it.answers.items() if name not in readers)
         answers.append(", ".join(others) or NOTHING)
-    return DisagreementLine(
-        it.smear_id, head, (it.smear, it.patient, *answers, it.adjudicated or NOTHING)
-    )
+    return DisagreementLine(it.smear_id, head, (it.smear, it.patient, *answers))

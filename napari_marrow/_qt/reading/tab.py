@@ -17,6 +17,7 @@ from napari_marrow.desks.reading import History, ReadingState
 from napari_marrow.lines.labelling import answer_keys
 from napari_marrow.lines.reading import (
     HISTORY_COLUMNS,
+    OTHERS,
     DisagreementLine,
     HeadReading,
     TextLine,
@@ -24,6 +25,7 @@ from napari_marrow.lines.reading import (
 
 _STEPS = {"left": -1, "right": 1}
 HISTORY_HEIGHT_PX = 130
+_OTHERS_SAY = "reader name unsure, reader AA"
 _NO_HISTORY = "Select a smear to see what was ever said of it."
 
 
@@ -137,10 +139,8 @@ class ReadingTab(QWidget):
         columns = () if reading is None else reading.columns
         if columns != self.model.columns():
             self.model.set_columns(columns)
-            answers = ["unsure"] * max(0, len(columns) - 3)
-            self.table.set_widths(
-                ["S000000", "SYN-2022-0000", *answers, "adjudicated"][: len(columns)]
-            )
+            answers = [_OTHERS_SAY if one.title == OTHERS else "unsure" for one in columns[2:]]
+            self.table.set_widths(["S000000", "SYN-2022-0000", *answers][: len(columns)])
         lines = () if reading is None else reading.lines
         self.model.set_lines(lines)
         ids = [line.smear_id for line in lines]
@@ -192,7 +192,7 @@ class ReadingTab(QWidget):
         above = QSplitter(Qt.Orientation.Horizontal)
         above.addWidget(_stack(self.hint, self.table))
         above.addWidget(_stack(self.pair, self.pair_words, self.counts_table))
-        above.setSizes([480, 320])
+        above.setSizes([450, 350])
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.addWidget(above)
         parts.addWidget(_stack(self.history_words, self.history_table))

@@ -120,7 +120,7 @@ def test_somebody_who_contradicts_the_blind_readers_stands_beside_them(
     for reader in ("A", "B"):
         read(study, reader, {first: "AA", second: "AA"})
     seat = sit("A")
-    assert [row.cells for row in seat.rows] == [("S000001", "P0", "AA", "AA", "C AML", "–")]
+    assert [row.cells for row in seat.rows] == [("S000001", "P0", "AA", "AA", "–", "C AML")]
 
 
 def test_a_history_of_a_hidden_smear_holds_ones_own_labels_alone(
