@@ -57,7 +57,7 @@ def _headless_part() -> list[str]:
 
 
 def _viewer_parts(
-    display: str | None,
+    display: list[str] | None,
     speed: str,
     parts: Iterable[tuple[Path, str]],
     first_screen: int = FIRST_SCREEN,
@@ -69,7 +69,7 @@ def _viewer_parts(
     failed = []
     for path, binding in [] if display is None else parts:
         name = f"{path.name}, {speed}, with {binding}"
-        screen = [display, "-n", str(first_screen), "-a", "-s", SCREEN] if display else []
+        screen = [*display, "-n", str(first_screen)] if display else []
         command = [*screen, *PYTEST, "-m", f"viewer and {speed}", str(path)]
         done = _run(command, binding, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(f"\n{name}, in a process of its own\n{done.stdout}", flush=True)
@@ -78,11 +78,12 @@ def _viewer_parts(
     return failed
 
 
-def _display() -> str | None:
-    """The program that gives a command a display; empty: there is one; None: there is no way."""
+def _display() -> list[str] | None:
+    """What gives a command a display when written before it; None where there is no way."""
     if sys.platform in {"win32", "darwin"} or os.environ.get("DISPLAY"):
-        return ""
-    return shutil.which("xvfb-run")
+        return []
+    program = shutil.which("xvfb-run")
+    return None if program is None else [program, "-a", "-s", SCREEN]
 
 
 def _viewer_files(speed: str) -> list[Path]:
