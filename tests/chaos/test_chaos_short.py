@@ -18,7 +18,7 @@ from tests.chaos.stub_options import StubOptions
 PIECES, FIELDS, KILLS = 200, 16, 9
 SEED = 4
 """With which the agent is killed once: its viewer looks after it every ten seconds."""
-OPTIONS = StubOptions(smear_s=0.004, lease_s=5.0)
+OPTIONS = StubOptions(smear_s=0.008, lease_s=5.0)
 PATIENCE_S = 60.0
 
 pytestmark = [
