@@ -418,6 +418,8 @@ def main() -> None:
     if chosen.serve:
         serve()
         return
+    if chosen.folder is None:
+        parser.error("--folder FOLDER is wanted: the studies that are measured are made in it")
     if chosen.answer is None:
         figures = viewer(chosen.folder, chosen.quick, chosen.million)
         from tests.bench.figures import table
