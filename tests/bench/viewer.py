@@ -409,17 +409,16 @@ def _memory_mb() -> float:
 def main() -> None:
     """Measure, or be the other process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--folder", type=Path, help="where the studies that are measured are made")
+    place.add_argument("--serve", action="store_true", help="be the process that writes")
     parser.add_argument("--million", type=Path)
     parser.add_argument("--answer", type=Path)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--serve", action="store_true", help="be the process that writes")
     chosen = parser.parse_args()
     if chosen.serve:
         serve()
         return
-    if chosen.folder is None:
-        parser.error("--folder FOLDER is wanted: the studies that are measured are made in it")
     if chosen.answer is None:
         figures = viewer(chosen.folder, chosen.quick, chosen.million)
         from tests.bench.figures import table
